@@ -1,0 +1,64 @@
+"""neuro_deploy: take a spiking network from PyTorch training to Loihi-class hardware, with a proof at every border.
+
+    import neuro_deploy as nd
+    graph = nd.export_nir(model, ...)            torch -> NIR
+    program = nd.compile(graph, target="loihi2") NIR -> integers for a chip
+    trace = nd.simulate(program, x, backend="sim")
+    nd.compare(trace, other).equal
+
+Names are resolved when they are first used: importing this package loads neither torch nor Lava.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "nn": "neuro_deploy.train.nn",
+    "export_nir": "neuro_deploy.train.export",
+    "import_nir": "neuro_deploy.backends.reference",
+    "read_nir": "neuro_deploy.graph",
+    "write_nir": "neuro_deploy.graph",
+    "compile": "neuro_deploy.lower",
+    "simulate": "neuro_deploy.backends",
+    "compare": "neuro_deploy.compare",
+    "train": "neuro_deploy.train",
+    "load_program": "neuro_deploy.program",
+    "save_program": "neuro_deploy.program",
+    "load_trace": "neuro_deploy.trace",
+    "save_trace": "neuro_deploy.trace",
+    "load_target": "neuro_deploy.target",
+    "NeuroDeployError": "neuro_deploy.errors",
+}
+_MODULES = ("nn",)
+
+if TYPE_CHECKING:
+    from .backends import simulate as simulate
+    from .backends.reference import import_nir as import_nir
+    from .compare import compare as compare
+    from .errors import NeuroDeployError as NeuroDeployError
+    from .graph import read_nir as read_nir
+    from .graph import write_nir as write_nir
+    from .lower import compile as compile
+    from .program import load_program as load_program
+    from .program import save_program as save_program
+    from .target import load_target as load_target
+    from .trace import load_trace as load_trace
+    from .trace import save_trace as save_trace
+    from .train import nn as nn
+    from .train import train as train
+    from .train.export import export_nir as export_nir
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neuro_deploy' has no attribute '{name}'")
+    module = importlib.import_module(_HOMES[name])
+    return module if name in _MODULES else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

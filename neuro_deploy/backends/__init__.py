@@ -1,0 +1,88 @@
+"""Who can run a network.  To add a backend: a file here and its name in BACKENDS, or an entry point.
+
+A backend's module holds `BACKEND`, an object as `base.Backend` describes.  Others can come from another distribution by
+an entry point of the group `neuro_deploy.backends`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+import nir
+from numpy.typing import NDArray
+
+from ..errors import BackendError, InputError
+from ..files import check_input
+from ..program import ChipProgram
+from ..trace import VARIABLES, Trace
+from .base import Backend, Job, Progress, quiet
+
+BACKENDS: tuple[str, ...] = ("reference", "sim", "lava", "lava-float")
+"""Names of the backends that come with neuro_deploy; the module is the name with `_` for `-`."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Ours, then those of entry points."""
+    others = sorted(point.name for point in entry_points(group="neuro_deploy.backends"))
+    return (*BACKENDS, *(name for name in others if name not in BACKENDS))
+
+
+def load_backend(name: str) -> Backend:
+    """The backend of that name.  Raises: BackendError for an unknown one, with the nearest."""
+    if name in BACKENDS:
+        module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        return cast(Backend, module.BACKEND)
+    for point in entry_points(group="neuro_deploy.backends"):
+        if point.name == name:
+            return cast(Backend, point.load())
+    near = difflib.get_close_matches(name, backend_names(), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(backend_names())}"
+    raise BackendError(f"unknown backend '{name}'; {hint}")
+
+
+def simulate(
+    source: ChipProgram | nir.NIRGraph,
+    x: NDArray[Any],
+    backend: str = "sim",
+    record: Sequence[str] = ("spikes", "v", "u"),
+    samples: int | None = None,
+    *,
+    dt: float | None = None,
+    timeout: float | None = None,
+    progress: Progress = quiet,
+) -> Trace:
+    """Run a network on an input and record it.
+
+    source: a ChipProgram for "sim" and "lava", a NIR graph for "reference" and "lava-float".
+    x: float input (T, B, *shape); it is rounded only by the program's encoder.
+    record: which of spikes, v, h, u; what a backend or a neuron cannot show is left out.
+    samples: only the first so many of the batch.
+    dt: seconds a step, for a graph that does not say.   timeout: seconds that a Lava run may take.
+    progress: called with (samples or steps done, of how many).
+    Raises: BackendError, InputError, UnsupportedError.
+    """
+    runner = load_backend(backend)
+    wanted = ChipProgram if runner.consumes == "program" else nir.NIRGraph
+    if not isinstance(source, wanted):
+        given = "a ChipProgram" if isinstance(source, ChipProgram) else "a NIR graph"
+        need = "a ChipProgram (run 'neuro_deploy compile' first)" if wanted is ChipProgram else "the NIR graph"
+        raise BackendError(f"backend '{backend}' runs {need}, not {given}")
+    unknown = [name for name in record if name not in VARIABLES]
+    if unknown or not record:
+        raise InputError(f"cannot record {', '.join(unknown) or 'nothing'}; choose from {', '.join(VARIABLES)}")
+    check_input(x, "input")
+    if samples is not None and not 1 <= samples <= x.shape[1]:
+        raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
+    if isinstance(source, ChipProgram) and x.shape[0] > source.max_steps:
+        raise InputError(
+            f"input has {x.shape[0]} steps, but the program's bounds hold for {source.max_steps}; "
+            f"compile with --max-steps {x.shape[0]}"
+        )
+    return runner.run(source, Job(x[:, :samples], tuple(record), dt, timeout, progress))
+
+
+__all__ = ["BACKENDS", "Backend", "backend_names", "load_backend", "simulate"]

@@ -1,0 +1,78 @@
+"""What a backend is, and what executors of a ChipProgram share: the data, never the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError, InputError
+from ..neurons import spec
+from ..program import ChipProgram
+from ..trace import Trace
+
+Progress = Callable[[int, int], None]
+
+
+def quiet(done: int, total: int) -> None:
+    """A Progress that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.  x: (T, B, *shape); record: variables; dt: seconds or None; timeout: seconds or None."""
+
+    x: NDArray[Any]
+    record: tuple[str, ...]
+    dt: float | None = None
+    timeout: float | None = None
+    progress: Progress = quiet
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.x.shape[0])
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        return int(self.x.shape[1])
+
+
+class Backend(Protocol):
+    """Runs a program or a graph.  consumes: which of the two.  kind: what its numbers are."""
+
+    name: str
+    consumes: Literal["graph", "program"]
+    kind: Literal["integer", "float"]
+
+    def run(self, source: Any, job: Job) -> Trace:
+        """Run `source` on `job.x`.  Raises: BackendError, InputError, UnsupportedError."""
+
+
+def check_program(program: ChipProgram) -> None:
+    """Raise FormatError unless every population is of a known kind with integers within its registers."""
+    problems = []
+    for population in program.populations:
+        try:
+            found = spec(population.kind).check(population.params)
+        except KeyError:
+            found = [f"unknown neuron kind '{population.kind}'"]
+        problems += [f"{population.name}: {text}" for text in found]
+    if problems:
+        raise FormatError("not a valid ChipProgram:\n  " + "\n  ".join(problems))
+
+
+def encode(program: ChipProgram, x: NDArray[Any]) -> tuple[dict[str, NDArray[np.int32]], dict[str, dict[str, int]]]:
+    """Integer input by encoder name, (T, B, N), and the counters {encoder: {"clipped": n}}.
+
+    Raises: InputError for a wrong shape, or a program with several inputs.
+    """
+    if len(program.encoders) != 1:
+        raise InputError(f"the program has {len(program.encoders)} inputs; one is supported")
+    encoder = program.encoders[0]
+    q, clipped = encoder.encode(x)
+    return {encoder.name: q.reshape(*q.shape[:2], -1)}, {encoder.name: {"clipped": clipped}}

@@ -1,0 +1,138 @@
+"""Reading and writing files so that nothing is lost: atomic writes, clear errors, no pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .errors import FileError, FormatError, InputError
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it onto `path` when the block ends well.
+
+    After an error, a kill or a full disk, `path` is what it was before: whole and old, or absent.
+    Parent folders are made.  Raises: FileError if the path cannot be written.
+    """
+    final = Path(path)
+    try:
+        if final.is_dir():
+            raise FileError(f"{final}: is a directory; give the path of a file")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent)
+        os.close(handle)
+    except OSError as error:
+        raise FileError(f"{final}: cannot be written ({_reason(error)}); choose another path") from error
+    temporary = Path(name)
+    try:
+        try:
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(final)
+        except OSError as error:
+            raise FileError(f"{final}: cannot be written ({_reason(error)}); nothing was changed") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` (UTF-8) atomically.  Raises: FileError."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_readable(path: str | os.PathLike[str], what: str) -> Path:
+    """`path` as a Path, if it is a file that can be opened.  Raises: FileError naming `what` was expected."""
+    file = Path(path)
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise FileError(f"{file}: cannot be read ({_reason(error)}); {what} was expected") from error
+    return file
+
+
+@contextlib.contextmanager
+def open_h5(path: str | os.PathLike[str], what: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; every error while it is read becomes a FormatError that names the file.
+
+    what: the kind of file that was expected, for the message ("a ChipProgram").
+    """
+    file = check_readable(path, what)
+    try:
+        with h5py.File(file, "r") as handle:
+            yield handle
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, EOFError) as error:
+        detail = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{file}: not {what}, or damaged ({detail})") from error
+
+
+def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """All arrays of an .npz file, without pickle.  Raises: FileError, FormatError."""
+    file = check_readable(path, "an .npz file")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise FormatError(f"{file}: not an .npz file (a single array); save it with numpy.savez(input=...)")
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise FormatError(f"{file}: not an .npz file, or damaged ({error})") from error
+
+
+def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+    """The arrays `input` (T, B, ...) and, if there, `label` (B,) of an .npz file.
+
+    Raises: FileError, FormatError; InputError for a missing, non-numeric, empty or non-finite input, or labels of
+    another length.
+    """
+    arrays = read_npz(path)
+    if "input" not in arrays:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise InputError(f"{path}: no array named 'input' of shape (T, B, ...); found {found}")
+    x = arrays["input"]
+    check_input(x, str(path))
+    label = arrays.get("label")
+    if label is not None and (label.shape != (x.shape[1],) or label.dtype.kind not in "iu"):
+        raise InputError(f"{path}: 'label' must be {x.shape[1]} integers, got {label.dtype} {label.shape}")
+    return x, label
+
+
+def check_input(x: np.ndarray[Any, Any], where: str) -> None:
+    """Raise InputError unless x is a finite numeric array of shape (T >= 1, B >= 1, ...)."""
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"{where}: 'input' must be numbers, got dtype {x.dtype}")
+    if x.ndim < 3 or 0 in x.shape:
+        raise InputError(f"{where}: 'input' must have shape (T, B, ...) without empty axes, got {x.shape}")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise InputError(f"{where}: 'input' holds {int((~np.isfinite(x)).sum())} values that are NaN or infinite")
+
+
+def write_npz(path: str | os.PathLike[str], **arrays: np.ndarray[Any, Any]) -> None:
+    """Write arrays to a compressed .npz atomically, byte for byte the same for the same arrays.  Raises: FileError."""
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in sorted(arrays.items()):
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)

@@ -1,0 +1,117 @@
+"""CF as standard NIR nodes, and back.
+
+A nested NIRGraph, exact for forward Euler at the dt that its metadata names:
+
+    input -> membrane -> threshold_1 .. threshold_K -> spikes -> output
+                ^                                        |
+                +--------------- reset <-----------------+
+
+`membrane` is an LI (or, for beta = 1, an I) with unit gain, whose state is h; `threshold_k` fires at h > k*theta;
+`spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta), and NIR's recurrent edge has one step of delay:
+h[t] = beta*h[t-1] + x[t] - beta*theta*s[t-1], which is beta*v[t-1] + x[t].  Signed polarity adds the mirror image
+(`negate`, `threshold_neg_k`, `spikes_neg`: a Scale(-1) that sums them, `reset_neg`).  The metadata holds the exact
+parameters; the reader rebuilds the nodes from it and refuses a graph that differs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UnsupportedError, Violation
+from ..base import METADATA, FloatNeuron
+
+PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
+
+
+def _membrane(beta: NDArray[np.float64], dt: float) -> nir.NIRNode:
+    if np.all(beta == 1):
+        return nir.I(r=np.full(beta.shape, 1.0 / dt, np.float32))
+    if np.any(beta >= 1):
+        raise UnsupportedError(
+            "cannot write a CF population to NIR",
+            [Violation("beta", "mixes 1 (an integrator) and smaller values", "split the population in two")],
+        )
+    tau = dt / (1.0 - beta)
+    return nir.LI(tau=tau.astype(np.float32), r=(tau / dt).astype(np.float32), v_leak=np.zeros(beta.shape, np.float32))
+
+
+def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
+    """The nested graph of a CF population.  dt: seconds.  Raises: UnsupportedError."""
+    shape = neuron.shape
+
+    def full(name: str) -> NDArray[np.float64]:
+        return np.broadcast_to(neuron.params[name], shape).astype(np.float64)
+
+    def scale(values: NDArray[np.float64]) -> nir.Scale:
+        return nir.Scale(scale=values.astype(np.float32))
+
+    beta, one = full("beta"), np.ones(shape)
+    nodes: dict[str, nir.NIRNode] = {
+        "input": nir.Input(input_type={"input": np.array(shape)}),
+        "membrane": _membrane(beta, dt),
+        "spikes": scale(one),
+        "reset": scale(-beta * full("theta")),
+        "output": nir.Output(output_type={"output": np.array(shape)}),
+    }
+    edges = [("input", "membrane"), ("spikes", "reset"), ("reset", "membrane"), ("spikes", "output")]
+    for k in range(1, int(neuron.params["circulations"]) + 1):
+        nodes[f"threshold_{k}"] = nir.Threshold(threshold=(k * full("theta")).astype(np.float32))
+        edges += [("membrane", f"threshold_{k}"), (f"threshold_{k}", "spikes")]
+    if int(neuron.params["circulations_neg"]):
+        nodes["negate"] = scale(-one)
+        nodes["spikes_neg"] = scale(-one)
+        nodes["reset_neg"] = scale(-beta * full("theta_neg"))
+        edges += [
+            ("membrane", "negate"),
+            ("spikes_neg", "reset_neg"),
+            ("reset_neg", "membrane"),
+            ("spikes_neg", "output"),
+        ]
+    for k in range(1, int(neuron.params["circulations_neg"]) + 1):
+        nodes[f"threshold_neg_{k}"] = nir.Threshold(threshold=(k * full("theta_neg")).astype(np.float32))
+        edges += [("negate", f"threshold_neg_{k}"), (f"threshold_neg_{k}", "spikes_neg")]
+    metadata: dict[str, Any] = {"kind": "cf", "dt": dt}
+    metadata.update({name: np.array(neuron.params[name]) for name in PARAMETERS})
+    return nir.NIRGraph(nodes, edges, metadata={METADATA: metadata}, type_check=False)
+
+
+def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
+    """The population that a nested graph with our metadata stands for, or None.
+
+    Raises: UnsupportedError if the nodes are not what the metadata says at this dt.
+    """
+    if not isinstance(node, nir.NIRGraph) or not isinstance(node.metadata, dict):
+        return None
+    told = node.metadata.get(METADATA)
+    if not isinstance(told, dict) or told.get("kind") != "cf":
+        return None
+    missing = [key for key in (*PARAMETERS, "dt") if key not in told]
+    if missing or "input" not in node.nodes:
+        raise _mismatch(name, f"the metadata or the nodes lack {', '.join(missing) or 'an input'}")
+    if float(told["dt"]) != dt:
+        raise _mismatch(name, f"it was written for dt = {float(told['dt'])!r} s, not {dt!r} s")
+    shape = tuple(int(n) for n in node.nodes["input"].input_type["input"])
+    neuron = FloatNeuron("cf", shape, {key: np.asarray(told[key]) for key in PARAMETERS})
+    expected = write(neuron, dt)
+    if sorted(map(tuple, node.edges)) != sorted(expected.edges) or set(node.nodes) != set(expected.nodes):
+        raise _mismatch(name, "its nodes or edges are not those of a CF neuron")
+    for key, want in expected.nodes.items():
+        if not _same(node.nodes[key], want):
+            raise _mismatch(name, f"node '{key}' is not what the metadata says")
+    return neuron
+
+
+def _mismatch(name: str, what: str) -> UnsupportedError:
+    remedy = "export the network again; metadata and nodes must say the same"
+    return UnsupportedError("metadata and nodes disagree", [Violation(name, what, remedy)])
+
+
+def _same(one: nir.NIRNode, other: nir.NIRNode) -> bool:
+    if type(one) is not type(other):
+        return False
+    fields = [f for f in ("tau", "r", "v_leak", "threshold", "scale") if hasattr(other, f)]
+    return all(np.array_equal(np.asarray(getattr(one, f)), np.asarray(getattr(other, f))) for f in fields)

@@ -1,0 +1,149 @@
+"""CF in float, in NIR and as integers.
+
+    h[t] = beta * v[t-1] + x[t]
+    s[t] = #{k in 1..K : h[t] > k * theta} - #{k in 1..K_neg : h[t] < -k * theta_neg}
+    v[t] = h[t] - theta * s[t]    (s >= 0),    h[t] - theta_neg * s[t]    (s < 0)
+
+Source: our reading of arXiv 2605.27412 (an abstract without equations); the limit of reset by subtraction without
+refractory time in Moser and Lunglmayr, arXiv 2402.07954.
+
+Float parameters (float32; scalar or one per neuron unless said): `beta` [0, 1], `theta` > 0, `theta_neg` > 0,
+`circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity).
+Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import Violation
+from ...fixed import Ints, decay_toward_zero
+from ...target import Target
+from ..base import (
+    BIAS_RANGES,
+    LEAK_RANGE,
+    THRESHOLD_RANGE,
+    FloatNeuron,
+    Interval,
+    Quantized,
+    Rounding,
+    bias_of,
+    quantize_leak,
+    register_problems,
+)
+from . import nodes
+
+SHIFT = 6
+MAX_ROUNDS = 255
+
+
+class CFSpec:
+    """The NeuronSpec of CF."""
+
+    kind = "cf"
+    states = ("v", "h")
+
+    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
+        """A nested graph with our metadata, checked node by node against it (see nodes.py)."""
+        return nodes.read(name, node, dt)
+
+    def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
+        """A nested graph of standard nodes (see nodes.py)."""
+        return nodes.write(neuron, dt)
+
+    def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64]:
+        """theta, (N,)."""
+        return neuron.flat("theta")
+
+    def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
+        """K * (vth << 6) must stay below the potential's limit."""
+        ratio = float((neuron.flat("theta_neg") / neuron.flat("theta")).max())
+        most = max(int(neuron.params["circulations"]), int(np.ceil(int(neuron.params["circulations_neg"]) * ratio)))
+        registers = ((1 << (target.state.v_bits.value - 1)) - 1) >> target.threshold.shift.value
+        return int(min((1 << target.threshold.mantissa_bits.value) - 1, registers // max(1, most)))
+
+    def quantize(self, name: str, neuron: FloatNeuron, anchor_q: Ints, target: Target) -> Quantized:
+        """vth = anchor_q exactly; theta_neg is rounded to the same unit; beta to 12 bits."""
+        params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
+        unit = neuron.flat("theta") / anchor_q
+        vth_neg = np.maximum(1, np.rint(neuron.flat("theta_neg") / unit).astype(np.int64))
+        up, down = int(neuron.params["circulations"]), int(neuron.params["circulations_neg"])
+        if down:
+            roundings.append(Rounding.of(name, "theta_neg", vth_neg * unit, neuron.flat("theta_neg")))
+        else:
+            vth_neg = anchor_q.copy()
+        violations += self._limits(name, up, down, target)
+        whole = {"rounds": np.asarray(up), "rounds_neg": np.asarray(down)}
+        return Quantized({**params, "vth": anchor_q, "vth_neg": vth_neg, **whole}, roundings, violations)
+
+    def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
+        found = []
+        if not target.neuron.soft_reset.value:
+            found.append(
+                Violation(
+                    name,
+                    f"a circulate-firing neuron resets by subtraction, {target.name} only to zero",
+                    "train LIF neurons with reset='hard', or choose a target such as loihi2",
+                )
+            )
+        most = target.neuron.max_circulations.value
+        if max(up, down) > most:
+            found.append(
+                Violation(
+                    name,
+                    f"{max(up, down)} circulations exceed {most} spike(s) a step on {target.name}",
+                    "train with circulations=1, or choose a target with graded spikes such as loihi2",
+                )
+            )
+        elif (payload := target.spike.payload_bits.value) == 0 and down:
+            found.append(Violation(name, f"signed spikes need a payload; {target.name} has {payload} bits"))
+        return found
+
+    def check(self, params: Mapping[str, Ints]) -> list[str]:
+        """Registers as in Lava's LIF; rounds * (vth << 6) below 2^23."""
+        ranges = {
+            "dv": LEAK_RANGE,
+            "vth": THRESHOLD_RANGE,
+            "vth_neg": THRESHOLD_RANGE,
+            "rounds": (1, MAX_ROUNDS),
+            "rounds_neg": (0, MAX_ROUNDS),
+            **BIAS_RANGES,
+        }
+        problems = register_problems(params, ranges)
+        if not problems:
+            for vth, most in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
+                top = int((params[most] * (params[vth] << SHIFT)).max())
+                if top >= 1 << 23:
+                    problems.append(f"{most} * ({vth} << 6) = {top} is not below 2^23")
+        return problems
+
+    def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
+        """-K_neg .. K."""
+        return -int(params["rounds_neg"].max()), int(params["rounds"].max())
+
+    def bounds(self, params: Mapping[str, Ints], total: Interval, steps: int) -> dict[str, Interval]:
+        """h by interval arithmetic: the leak is monotone, and firing leaves at most max(theta, h - K * theta)."""
+        keep = 4096 - params["dv"]
+        drive = Interval((total.low << SHIFT) + bias_of(params), (total.high << SHIFT) + bias_of(params))
+        theta, theta_neg = params["vth"] << SHIFT, params["vth_neg"] << SHIFT
+        v = Interval(np.zeros_like(total.low), np.zeros_like(total.high))
+        worst = v
+        for _ in range(steps):
+            h = Interval(decay_toward_zero(v.low, keep) + drive.low, decay_toward_zero(v.high, keep) + drive.high)
+            worst = Interval(np.minimum(worst.low, h.low), np.maximum(worst.high, h.high))
+            high = np.minimum(h.high, np.maximum(theta, h.high - params["rounds"] * theta))
+            low = h.low
+            if params["rounds_neg"].any():
+                low = np.maximum(h.low, np.minimum(-theta_neg, h.low + params["rounds_neg"] * theta_neg))
+            after = Interval(np.minimum(low, v.low), np.maximum(high, v.high))
+            if np.array_equal(after.low, v.low) and np.array_equal(after.high, v.high):
+                break
+            v = after
+        return {"h": worst, "v": v}
+
+
+SPEC = CFSpec()

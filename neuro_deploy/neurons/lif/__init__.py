@@ -1,0 +1,1 @@
+"""The leaky integrate-and-fire neuron (LIF) with a hard reset to zero."""

@@ -1,0 +1,328 @@
+"""ChipProgram: a network as integers for one target.  Every integer executor consumes it; none rounds again.
+
+Time on the chip: a synapse delivers `1 + delay` steps after the spike.  A population of latency l computes logical
+step t in chip step l + t, and its bias acts from chip step l on.  Encoders (the inputs) have latency 0.
+
+Numbers: `weight` holds the weights that act (even in mixed sign mode), so a synapse adds
+`(weight @ spikes) * 2^exponent`, summed in int32, to its target; neurons shift that sum by 6 bits into their registers
+(docs/semantics.md).  `unit` is the float value of one step of v, h or u; no executor computes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError, InputError
+from .files import atomic_write, open_h5
+from .fixed import Format
+from .trace import Trace, escape, frozen
+
+SCHEMA = 1
+FORMAT = "neuro_deploy.program"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns float input into integer spikes: q = clip(round_half_even(x * numerator / denominator) + offset).
+
+    The only place where input is rounded.  bits, signed: the payload's format (1 bit unsigned: binary spikes).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    numerator: int
+    denominator: int
+    bits: int
+    signed: bool
+    offset: int = 0
+
+    @property
+    def format(self) -> Format:
+        """The payload's integer format."""
+        return Format(self.bits, self.signed)
+
+    def encode(self, x: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
+        """Integers of shape (T, B, *shape), and how many values had to be clipped.
+
+        x: (T, B, *shape), finite numbers.  Raises: InputError for another shape or non-finite values.
+        """
+        if x.ndim < 2 or x.shape[2:] != self.shape:
+            raise InputError(f"input '{self.name}': expected shape (T, B, {_text(self.shape)}), got {x.shape}")
+        scaled = np.rint(x.astype(np.float64) * self.numerator / self.denominator) + self.offset
+        if not np.isfinite(scaled).all():
+            raise InputError(f"input '{self.name}': values are NaN or infinite")
+        clipped = np.clip(scaled, self.format.low, self.format.high)
+        return clipped.astype(np.int32), int((clipped != scaled).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one kind.  params: integers by name, each a scalar () or one per neuron (N,); see neurons/*."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    params: Mapping[str, NDArray[np.int64]]
+    latency: int
+    unit: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        params = {k: frozen(np.asarray(v, np.int64)) for k, v in sorted(self.params.items())}
+        object.__setattr__(self, "params", MappingProxyType(params))
+        object.__setattr__(self, "unit", frozen(np.asarray(self.unit, np.float64)))
+
+    @property
+    def size(self) -> int:
+        """Number of neurons N."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSynapse:
+    """All-to-all synapses.  weight: int32 (N_target, N_source); delay: steps beyond the synapse's own one."""
+
+    kind: ClassVar[str] = "dense"
+    name: str
+    source: str
+    target: str
+    weight: NDArray[np.int32]
+    exponent: int = 0
+    delay: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen(np.asarray(self.weight, np.int32)))
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a decision is read: the rule, the population, and the logical steps start..stop-1 (stop 0: the last).
+
+    Rule `spike_count`: the neuron with the largest sum of spikes; the lowest index wins a tie.
+    """
+
+    population: str
+    rule: str = "spike_count"
+    start: int = 0
+    stop: int = 0
+
+    def decide(self, trace: Trace) -> NDArray[np.int64]:
+        """Index of the chosen neuron per sample, (B,).  Raises: InputError if the trace lacks what the rule needs."""
+        variable, score = RULES[self.rule]
+        if self.population not in trace.populations or variable not in trace.populations[self.population].data:
+            raise InputError(f"readout '{self.rule}' needs '{variable}' of '{self.population}', which is not recorded")
+        data = trace.aligned(self.population, variable)[self.start : self.stop or None]
+        return np.asarray(np.argmax(score(data).reshape(data.shape[1], -1), axis=1), np.int64)
+
+
+RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = MappingProxyType(
+    {"spike_count": ("spikes", lambda spikes: spikes.sum(axis=0))}
+)
+"""Readout rule -> (the variable it needs, score of each neuron from (T, B, *shape))."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChipProgram:
+    """Integers only, for one target.  Equal by value (`digest`).
+
+    max_steps: the most logical steps that its bounds were computed for; every backend enforces it.
+    proven: True if no register can wrap or clip for any input over max_steps steps.
+    report: what `compile` did (rounding errors, bounds, remarks); plain JSON, not part of the digest.
+    """
+
+    target: str
+    dt: float
+    max_steps: int
+    encoders: tuple[Encoder, ...]
+    populations: tuple[Population, ...]
+    synapses: tuple[DenseSynapse, ...]
+    readout: Readout | None
+    proven: bool
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def population(self, name: str) -> Population:
+        """The population of that name.  Raises: KeyError."""
+        return {p.name: p for p in self.populations}[name]
+
+    @property
+    def depth(self) -> int:
+        """Largest latency: the chip runs T + depth steps for T steps of input."""
+        return max((p.latency for p in self.populations), default=0)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that an executor reads, as hexadecimal text."""
+        sha = hashlib.sha256()
+        for piece in _canonical(self):
+            sha.update(len(piece).to_bytes(8, "little"))
+            sha.update(piece)
+        return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChipProgram) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def _check(self) -> None:
+        sizes = {e.name: int(np.prod(e.shape, dtype=np.int64)) for e in self.encoders}
+        sizes.update({p.name: p.size for p in self.populations})
+        problems = []
+        if len(sizes) != len(self.encoders) + len(self.populations):
+            problems.append("two encoders or populations share a name")
+        problems += [
+            f"{e.name}: denominator and numerator must be positive"
+            for e in self.encoders
+            if e.numerator < 1 or e.denominator < 1
+        ]
+        for p in self.populations:
+            problems += [
+                f"{p.name}.{key}: shape {value.shape} is neither () nor ({p.size},)"
+                for key, value in [*p.params.items(), ("unit", p.unit)]
+                if value.shape not in ((), (p.size,))
+            ]
+            if p.latency < 1:
+                problems.append(f"{p.name}: latency {p.latency} is below 1")
+        for s in self.synapses:
+            if s.source not in sizes or s.target not in sizes or s.target in {e.name for e in self.encoders}:
+                problems.append(f"{s.name}: no such source or target ({s.source} -> {s.target})")
+            elif s.weight.shape != (sizes[s.target], sizes[s.source]):
+                problems.append(f"{s.name}: weight {s.weight.shape}, expected {(sizes[s.target], sizes[s.source])}")
+            if s.delay < 0:
+                problems.append(f"{s.name}: delay {s.delay} is negative")
+        if self.readout and (self.readout.population not in sizes or self.readout.rule not in RULES):
+            problems.append(f"readout: unknown population or rule ({self.readout})")
+        if self.max_steps < 1:
+            problems.append("max_steps must be at least 1")
+        if problems:
+            raise FormatError("not a valid ChipProgram:\n  " + "\n  ".join(problems))
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    """The scalar fields of an encoder, population, synapse or readout."""
+    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if isinstance(v, (str, int, tuple))}
+
+
+def _arrays(item: Any) -> dict[str, NDArray[Any]]:
+    """The array fields, a population's parameters included (as `params/NAME`)."""
+    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    arrays = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
+    arrays.update({f"params/{k}": v for k, v in values.get("params", {}).items()})
+    return arrays
+
+
+def _sections(program: ChipProgram) -> dict[str, tuple[Any, ...]]:
+    return {"encoders": program.encoders, "populations": program.populations, "synapses": program.synapses}
+
+
+def _head(program: ChipProgram) -> dict[str, Any]:
+    return {
+        "target": program.target,
+        "dt": program.dt,
+        "max_steps": program.max_steps,
+        "proven": program.proven,
+        "readout": _plain(program.readout) if program.readout else None,
+    }
+
+
+def _canonical(program: ChipProgram) -> Iterator[bytes]:
+    yield json.dumps({"schema": SCHEMA, **_head(program)}, sort_keys=True).encode()
+    for section, items in _sections(program).items():
+        for item in items:
+            yield f"{section}:{type(item).__name__}".encode()
+            yield json.dumps(_plain(item), sort_keys=True).encode()
+            for name, array in sorted(_arrays(item).items()):
+                little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+                yield f"{name}:{little.dtype.str}:{array.shape}".encode()
+                yield little.tobytes()
+
+
+def save_program(program: ChipProgram, path: str | os.PathLike[str]) -> None:
+    """Write a program atomically to one HDF5 file; the same program gives the same bytes.  Raises: FileError."""
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as handle:
+        handle.attrs["format"] = FORMAT
+        handle.attrs["schema"] = SCHEMA
+        handle.attrs["digest"] = program.digest
+        handle.attrs["head"] = json.dumps(_head(program), sort_keys=True)
+        handle.create_dataset("report", data=json.dumps(dict(program.report), sort_keys=True))
+        for section, items in _sections(program).items():
+            group = handle.create_group(section)
+            group.attrs["count"] = len(items)
+            for index, item in enumerate(items):
+                leaf = group.create_group(f"{index:04d}.{escape(item.name)}")
+                leaf.attrs["kind"] = getattr(item, "kind", "encoder")
+                leaf.attrs["fields"] = json.dumps(_plain(item), sort_keys=True)
+                for name, array in _arrays(item).items():
+                    packed = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
+                    leaf.create_dataset(name, data=array, **packed)
+
+
+def load_program(path: str | os.PathLike[str]) -> ChipProgram:
+    """Read a program and check its digest.  Raises: FileError; FormatError for a damaged, changed or newer file."""
+    with open_h5(path, "a ChipProgram (.program.h5)") as handle:
+        if handle.attrs.get("format") != FORMAT:
+            raise FormatError(f"{path}: not a ChipProgram; make one with 'neuro_deploy compile'")
+        if int(handle.attrs["schema"]) > SCHEMA:
+            raise FormatError(
+                f"{path}: its schema {handle.attrs['schema']} is newer than {SCHEMA}; upgrade neuro_deploy"
+            )
+
+        head = json.loads(handle.attrs["head"])
+        readout = head.pop("readout")
+        program = ChipProgram(
+            **head,
+            encoders=tuple(Encoder(**_shaped(values)) for values, _ in _read(handle["encoders"])),
+            populations=tuple(_population(values, arrays) for values, arrays in _read(handle["populations"])),
+            synapses=tuple(DenseSynapse(**values, **arrays) for values, arrays in _read(handle["synapses"])),
+            readout=Readout(**readout) if readout else None,
+            report=json.loads(handle["report"][()]),
+        )
+        if program.digest != handle.attrs["digest"]:
+            raise FormatError(f"{path}: its content does not match its digest; it was changed or damaged")
+        return program
+
+
+def _read(group: h5py.Group) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for key in sorted(group):
+        leaf = group[key]
+        arrays: dict[str, Any] = {k: v[()] for k, v in leaf.items() if isinstance(v, h5py.Dataset)}
+        if "params" in leaf:
+            arrays["params"] = {k: v[()] for k, v in leaf["params"].items()}
+        yield json.loads(leaf.attrs["fields"]), arrays
+
+
+def _shaped(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "shape": tuple(values["shape"])}
+
+
+def _population(values: dict[str, Any], arrays: dict[str, Any]) -> Population:
+    return Population(**_shaped(values), **arrays)
+
+
+__all__ = [
+    "ChipProgram",
+    "DenseSynapse",
+    "Encoder",
+    "Population",
+    "Readout",
+    "load_program",
+    "save_program",
+]

@@ -1,0 +1,155 @@
+"""Hardware targets: strict TOML descriptions in which every number names its source."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import TargetError
+from .files import check_readable
+from .resources import resource_dir
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sourced(_Strict, Generic[T]):
+    """A value and where it comes from: a key of the target's `[sources]` table."""
+
+    value: T
+    source: str
+    note: str = ""
+
+
+class SpikeLimits(_Strict):
+    """Spikes between neurons.  payload_bits: 0 means binary spikes only."""
+
+    payload_bits: Sourced[int]
+
+
+class InputLimits(_Strict):
+    """Spikes from outside.  payload_bits: 0 means binary input only; default_bits: what `compile` takes if not told."""
+
+    payload_bits: Sourced[int]
+    default_bits: Sourced[int]
+
+
+class SynapseLimits(_Strict):
+    """Weights: `weight_bits` with a power-of-two exponent; delays in steps beyond the synapse's own one."""
+
+    weight_bits: Sourced[int]
+    exponent_min: Sourced[int]
+    exponent_max: Sourced[int]
+    accumulator_bits: Sourced[int]
+    max_delay: Sourced[int]
+
+
+class StateLimits(_Strict):
+    """Registers: potential v, current u (bits), decay factors (bits), the left shift of a synaptic sum into them."""
+
+    v_bits: Sourced[int]
+    u_bits: Sourced[int]
+    decay_bits: Sourced[int]
+    input_shift: Sourced[int]
+
+
+class ThresholdLimits(_Strict):
+    """Threshold = mantissa << shift; one per neuron or one per population."""
+
+    mantissa_bits: Sourced[int]
+    shift: Sourced[int]
+    granularity: Sourced[Literal["per_neuron", "per_population"]]
+
+
+class BiasLimits(_Strict):
+    """Bias = signed mantissa << exponent, per neuron."""
+
+    mantissa_bits: Sourced[int]
+    exponent_bits: Sourced[int]
+
+
+class NeuronLimits(_Strict):
+    """Neuron models.  circulations: the most spikes a neuron can fire in a step (CF's K)."""
+
+    max_circulations: Sourced[int]
+    soft_reset: Sourced[bool]
+
+
+class CoreLimits(_Strict):
+    """What a chip holds.  Zero: no public figure."""
+
+    cores: Sourced[int]
+    neurons_per_core: Sourced[int]
+    synapse_memory_bytes_per_core: Sourced[int]
+    input_axons_per_core: Sourced[int]
+    output_axons_per_core: Sourced[int]
+
+
+class Target(_Strict):
+    """A hardware target.  `sources` maps a key to a citation."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    title: str
+    notes: str = ""
+    sources: dict[str, str]
+    spike: SpikeLimits
+    input: InputLimits
+    synapse: SynapseLimits
+    state: StateLimits
+    threshold: ThresholdLimits
+    bias: BiasLimits
+    neuron: NeuronLimits
+    core: CoreLimits
+
+    @model_validator(mode="after")
+    def _every_source_is_cited(self) -> Target:
+        groups = (self.spike, self.input, self.synapse, self.state, self.threshold, self.bias, self.neuron, self.core)
+        for group in groups:
+            for field, entry in group:
+                if entry.source not in self.sources:
+                    raise ValueError(f"{field}: source '{entry.source}' is not in [sources]")
+        return self
+
+
+def target_names() -> tuple[str, ...]:
+    """Names of the targets that came with this installation, sorted."""
+    return tuple(sorted(path.stem for path in resource_dir("hardware").glob("*.toml")))
+
+
+def load_target(name_or_path: str | os.PathLike[str]) -> Target:
+    """A target by its name ("loihi2") or from a TOML file.
+
+    Raises: TargetError for an unknown name (with the nearest ones), or for a file that breaks the schema (all
+    violations at once); FileError if a file cannot be read.
+    """
+    text = str(name_or_path)
+    if not text.endswith(".toml"):
+        names = target_names()
+        if text not in names:
+            near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known targets: {', '.join(names)}"
+            raise TargetError(f"unknown target '{text}'; {hint} A path to a .toml file works as well.")
+        path = resource_dir("hardware") / f"{text}.toml"
+    else:
+        path = check_readable(Path(text), "a target description (TOML)")
+    try:
+        return Target.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{path}: not a TOML file ({error})") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise TargetError("\n".join([f"{path}: not a valid target description:", *lines])) from error
