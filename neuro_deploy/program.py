@@ -37,6 +37,7 @@ class Encoder:
     """Turns float input into integer spikes: q = clip(round_half_even(x * numerator / denominator) + offset).
 
     The only place where input is rounded.  bits, signed: the payload's format (1 bit unsigned: binary spikes).
+    low, high: the clip rule, within that format.
     """
 
     name: str
@@ -45,12 +46,19 @@ class Encoder:
     denominator: int
     bits: int
     signed: bool
+    low: int
+    high: int
     offset: int = 0
 
     @property
     def format(self) -> Format:
         """The payload's integer format."""
         return Format(self.bits, self.signed)
+
+    @property
+    def sound(self) -> bool:
+        """True if the clip rule lies within the format."""
+        return self.low <= self.high and self.format.holds(self.low) and self.format.holds(self.high)
 
     def encode(self, x: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
         """Integers of shape (T, B, *shape), and how many values had to be clipped.
@@ -62,7 +70,7 @@ class Encoder:
         scaled = np.rint(x.astype(np.float64) * self.numerator / self.denominator) + self.offset
         if not np.isfinite(scaled).all():
             raise InputError(f"input '{self.name}': values are NaN or infinite")
-        clipped = np.clip(scaled, self.format.low, self.format.high)
+        clipped = np.clip(scaled, self.low, self.high)
         return clipped.astype(np.int32), int((clipped != scaled).sum())
 
 
@@ -188,6 +196,7 @@ class ChipProgram:
             for e in self.encoders
             if e.numerator < 1 or e.denominator < 1
         ]
+        problems += [f"{e.name}: clips to [{e.low}, {e.high}], beyond {e.format}" for e in self.encoders if not e.sound]
         for p in self.populations:
             problems += [
                 f"{p.name}.{key}: shape {value.shape} is neither () nor ({p.size},)"

@@ -1,1 +1,24 @@
-"""."""
+"""NIR, the only float representation: its files, what a graph says, and its linear chains composed.
+
+`Reading` and `Composed` are views that a consumer makes when it needs them; they are never stored.
+To add a NIR primitive: one registered function in nodes.py.
+"""
+
+from __future__ import annotations
+
+from .compose import Composed, ComposedPopulation, ComposedSynapse, compose
+from .files import read_nir, write_nir
+from .reading import InputRange, Node, Reading, read_graph
+
+__all__ = [
+    "Composed",
+    "ComposedPopulation",
+    "ComposedSynapse",
+    "InputRange",
+    "Node",
+    "Reading",
+    "compose",
+    "read_graph",
+    "read_nir",
+    "write_nir",
+]

@@ -99,6 +99,9 @@ class NeuronSpec(Protocol):
         Raises: UnsupportedError if it is, but cannot be kept exactly, or contradicts its own metadata.
         """
 
+    def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(gain, offset) that the node applies to its input before the neuron's x; None for (1, 0)."""
+
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """The NIR node(s) of a population.  Raises: UnsupportedError."""
 

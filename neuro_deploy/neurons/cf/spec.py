@@ -51,6 +51,9 @@ class CFSpec:
         """A nested graph with our metadata, checked node by node against it (see nodes.py)."""
         return nodes.read(name, node, dt)
 
+    def drive(self, node: nir.NIRNode, dt: float) -> None:
+        """None: the nested graph has unit gain."""
+
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """A nested graph of standard nodes (see nodes.py)."""
         return nodes.write(neuron, dt)

@@ -32,6 +32,8 @@ from ..base import (
 )
 
 SHIFT = 6
+FLOAT32_ROUNDING = 4 * 2.0**-24
+"""tau and r are stored in float32: their quotient carries up to this relative error."""
 
 
 class LIFSpec:
@@ -43,7 +45,6 @@ class LIFSpec:
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         """A `nir.LIF`.  beta comes from our metadata where the node agrees with it, else it is 1 - dt/tau.
 
-        The node's gain r*dt/tau and its leak potential v_leak*dt/tau act on the input; `graph.reading` applies them.
         Raises: UnsupportedError for v_reset != 0, or metadata that contradicts the node.
         """
         if type(node) is not nir.LIF:
@@ -65,6 +66,14 @@ class LIFSpec:
                 )
             beta = told
         return FloatNeuron("lif", shape, {"beta": beta, "theta": node.v_threshold})
+
+    def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """gain = r*dt/tau (a gain that is 1 in float32 counts as 1), offset = v_leak*dt/tau."""
+        rate = dt / np.asarray(node.tau, np.float64)
+        gain = np.asarray(node.r * rate, np.float64)
+        gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
+        offset = np.asarray(node.v_leak * rate, np.float64)
+        return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """A `nir.LIF` with unit gain: tau = dt / (1 - beta), r = tau / dt.  Raises: UnsupportedError for beta = 1."""
