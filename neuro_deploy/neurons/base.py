@@ -42,6 +42,11 @@ class FloatNeuron:
         return np.broadcast_to(self.params[name], self.shape).reshape(-1).astype(np.float64)
 
 
+def storable(array: NDArray[np.float32]) -> Any:
+    """An array as NIR metadata: a 0-d one becomes a numpy scalar, since `nir.write` compresses every array."""
+    return array[()] if array.ndim == 0 else np.array(array)
+
+
 class Rounding(NamedTuple):
     """What quantizing one parameter cost: max and RMS of |integer value - float value|, in float units."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron
+from ..base import METADATA, FloatNeuron, storable
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
 
@@ -75,7 +75,7 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
         nodes[f"threshold_neg_{k}"] = nir.Threshold(threshold=(k * full("theta_neg")).astype(np.float32))
         edges += [("negate", f"threshold_neg_{k}"), (f"threshold_neg_{k}", "spikes_neg")]
     metadata: dict[str, Any] = {"kind": "cf", "dt": dt}
-    metadata.update({name: np.array(neuron.params[name]) for name in PARAMETERS})
+    metadata.update({name: storable(neuron.params[name]) for name in PARAMETERS})
     return nir.NIRGraph(nodes, edges, metadata={METADATA: metadata}, type_check=False)
 
 

@@ -29,6 +29,7 @@ from ..base import (
     bias_of,
     quantize_leak,
     register_problems,
+    storable,
 )
 
 SHIFT = 6
@@ -91,7 +92,7 @@ class LIFSpec:
             v_leak=np.zeros(neuron.shape, np.float32),
             v_threshold=theta,
             v_reset=np.zeros(neuron.shape, np.float32),
-            metadata={METADATA: {"kind": "lif", "dt": dt, "beta": beta.astype(np.float32)}},
+            metadata={METADATA: {"kind": "lif", "dt": dt, "beta": storable(neuron.params["beta"])}},
         )
 
     def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64]:

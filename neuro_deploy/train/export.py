@@ -1,0 +1,169 @@
+"""From a torch model to a NIR graph of standard nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import nn
+
+from .. import __version__
+from ..errors import InputError, UnsupportedError, Violation
+from ..neurons import part, spec, specs
+from ..neurons.base import METADATA
+from ..program import Readout
+from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
+
+INPUT, OUTPUT = "input", "output"
+
+
+def export_nir(
+    model: nn.Module,
+    *,
+    dt: float,
+    input_shape: tuple[int, ...],
+    steps: int | None = None,
+    input_low: float | None = None,
+    input_high: float | None = None,
+    input_quantum: float = 0.0,
+    readout: Readout | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> nir.NIRGraph:
+    """A NIR graph that holds a model exactly, in standard nodes; batch norm is folded first (see `fold`).
+
+    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +.
+    dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
+    input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
+    readout: how the decision is read; by default the spike counts of the last population.
+    metadata: more to remember, as text and numbers.
+    Raises: InputError; UnsupportedError with everything that NIR cannot hold.
+    """
+    return export_folded(
+        fold(model),
+        dt=dt,
+        input_shape=input_shape,
+        steps=steps,
+        input_low=input_low,
+        input_high=input_high,
+        input_quantum=input_quantum,
+        readout=readout,
+        metadata=metadata,
+    )
+
+
+def export_folded(
+    folded: Folded,
+    *,
+    dt: float,
+    input_shape: tuple[int, ...],
+    steps: int | None,
+    input_low: float | None,
+    input_high: float | None,
+    input_quantum: float,
+    readout: Readout | None,
+    metadata: Mapping[str, Any] | None,
+) -> nir.NIRGraph:
+    """As `export_nir`, for a model that was folded before."""
+    if not (np.isfinite(dt) and dt > 0):
+        raise InputError(f"dt must be a positive number of seconds, got {dt}")
+    shapes = _shapes(folded, input_shape, steps or 1)
+    names = _names(folded)
+    nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(input_type={"input": np.array(input_shape)})}
+    edges: list[tuple[str, str]] = []
+    violations: list[Violation] = []
+    for layer in folded.layers:
+        try:
+            nodes[names[layer.name]] = _node(layer.module, shapes[layer.name], dt)
+        except UnsupportedError as error:
+            violations += [Violation(layer.name, f"{v.node}: {v.what}", v.remedy) for v in error.violations]
+        edges += [(names[source], names[layer.name]) for source in layer.inputs]
+    last = folded.outputs
+    if not last:
+        violations.append(Violation(OUTPUT, "the model returns nothing that was traced", REMEDY))
+    doubled = sorted({edge for edge in edges if edges.count(edge) > 1})
+    violations += [Violation(f"{a} -> {b}", "the same value is added twice", "scale it instead") for a, b in doubled]
+    if violations:
+        raise UnsupportedError(TITLE, violations)
+    nodes[OUTPUT] = nir.Output(output_type={"output": np.array(shapes[last[0]])})
+    edges += [(names[source], OUTPUT) for source in last]
+    told: dict[str, Any] = {"schema": 1, "version": __version__, "dt": dt, "discretization": "forward Euler"}
+    if steps is not None:
+        told["steps"] = steps
+    if input_low is not None and input_high is not None:
+        told["input"] = {"low": float(input_low), "high": float(input_high), "quantum": float(input_quantum)}
+    population = readout or Readout(names[last[0]])
+    told["readout"] = {k: getattr(population, k) for k in ("population", "rule", "start", "stop")}
+    told.update(metadata or {})
+    return nir.NIRGraph(nodes, edges, metadata={METADATA: told}, type_check=False)
+
+
+def _names(folded: Folded) -> dict[str, str]:
+    """Module names as NIR names: dots become underscores, since torch's own containers forbid dots on the way back."""
+    names = {INPUT: INPUT}
+    for layer in folded.layers:
+        names[layer.name] = re.sub(r"[^A-Za-z0-9_-]", "_", layer.name)
+    clash = sorted(n for n in set(names.values()) if list(names.values()).count(n) > 1 or n == OUTPUT)
+    if clash:
+        violations = [Violation(n, "two nodes would have this name", "rename the module") for n in clash]
+        raise UnsupportedError(TITLE, violations)
+    return names
+
+
+def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[str, tuple[int, ...]]:
+    """Each layer's output shape without time and batch, seen on an input of zeros.
+
+    Raises: InputError if the model does not accept the shape.
+    """
+    shapes: dict[str, tuple[int, ...]] = {INPUT: input_shape}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, given: Any, result: torch.Tensor) -> None:
+            shapes[name] = tuple(result.shape[2:])
+
+        return hook
+
+    hooks = [layer.module.register_forward_hook(note(layer.name)) for layer in folded.layers]
+    try:
+        with torch.no_grad():
+            folded.model(torch.zeros(steps, 1, *input_shape))
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise InputError(f"the model does not accept an input of shape (T, B, *{input_shape}): {error}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
+
+
+def _node(module: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRNode:
+    if isinstance(module, neuron_modules()):
+        for kind in specs():
+            neuron = part(kind.kind, "torch").to_neuron(module, shape)
+            if neuron is not None:
+                return spec(neuron.kind).write(neuron, dt)
+    return _layer(module)
+
+
+@singledispatch
+def _layer(module: nn.Module) -> nir.NIRNode:
+    """The NIR node of a layer without time."""
+    raise UnsupportedError(TITLE, [Violation(type(module).__name__, "is not supported", REMEDY)])
+
+
+@_layer.register
+def _linear(module: nn.Linear) -> nir.NIRNode:
+    arrays = {name: p.detach().numpy().astype(np.float32) for name, p in module.named_parameters()}
+    return nir.Affine(**arrays) if "bias" in arrays else nir.Linear(**arrays)
+
+
+@_layer.register
+def _flatten(module: nn.Flatten) -> nir.NIRNode:
+    if module.start_dim < 2:
+        violation = Violation("Flatten", f"start_dim {module.start_dim} joins time or batch", "use start_dim=2")
+        raise UnsupportedError(TITLE, [violation])
+    end = module.end_dim - 2 if module.end_dim >= 0 else module.end_dim
+    return nir.Flatten(start_dim=module.start_dim - 2, end_dim=end, input_type=None)
