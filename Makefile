@@ -1,0 +1,44 @@
+# make demo   set everything up in .venv and run the whole road on real digits
+# make test   set everything up and run linters, types and the whole test suite
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo_out
+
+.PHONY: help setup demo test lint format types pytest clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile
+	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.13 found; install one, or say make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lava,dev]'
+	$(BIN)/neuro_deploy install-lava
+	@touch $@
+
+setup: $(VENV)/.ready
+
+demo: setup
+	$(BIN)/neuro_deploy demo --out $(OUT)
+
+test: lint types pytest
+
+lint: setup
+	$(BIN)/ruff check neuro_deploy tests
+	$(BIN)/ruff format --check neuro_deploy tests
+
+types: setup
+	$(BIN)/mypy
+
+pytest: setup
+	$(BIN)/pytest
+
+format: setup
+	$(BIN)/ruff check --fix neuro_deploy tests
+	$(BIN)/ruff format neuro_deploy tests
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
