@@ -1,0 +1,124 @@
+"""compare, verify, inspect: what is the same, and what a file holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..backends.base import Progress
+from ..files import read_input
+from ..graph import read_nir
+from ..program import ChipProgram
+from ..trace import Trace, load_trace
+from .show import load_any, out, progress, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    for command in (compare, verify, inspect):
+        app.command(name=command.__name__)(command)
+
+
+@contextmanager
+def bars() -> Iterator[Any]:
+    """A `road.Starter` that shows one progress bar after the other."""
+    with ExitStack() as stack:
+
+        def start(title: str) -> Progress:
+            stack.close()
+            return stack.enter_context(progress(title))
+
+        yield start
+
+
+def compare(
+    a: Path = typer.Argument(help="A trace (.trace.h5)."),
+    b: Path = typer.Argument(help="Another trace."),
+    report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Compare two recorded runs: exit 0 if they are equal, 1 if they differ, 2 on an error.
+
+    Example: [bold]neuro_deploy compare sim.trace.h5 lava.trace.h5 --report diff.html[/bold]
+    """
+    from ..comparison import compare as judge
+    from ..report import write_report
+    from ..report.tables import comparison_table
+    from ..road import versions
+
+    one, other = load_trace(a), load_trace(b)
+    result = judge(one, other)
+    if report:
+        commands = {"command": f"neuro_deploy compare {a} {b}"}
+        write_report(
+            report, title=f"{a.name} against {b.name}", result=result, a=one, b=other, provenance=commands | versions()
+        )
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        out.print(comparison_table(result))
+    raise typer.Exit(result.exit_code)
+
+
+def verify(
+    source: Path = typer.Argument(help="A NIR file."),
+    input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
+    target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
+    lava_samples: int = typer.Option(50, "--lava-samples", help="How many samples Lava runs; 0: without Lava."),
+    report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
+    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
+    timeout: float | None = typer.Option(None, "--timeout", help="Seconds that the Lava run may take."),
+    as_json: bool = typer.Option(False, "--json", help="Print the verdict as JSON."),
+) -> None:
+    """Compile a network, run it in float, in sim and in Lava, and judge: exit 0 if sim and Lava are equal, else 1.
+
+    Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
+    """
+    from ..report.tables import verdict_table
+    from ..road import verify_graph
+
+    x, label = read_input(input_)
+    graph = read_nir(source)
+    with bars() as start:
+        result = verify_graph(
+            graph, target, x, label, lava_samples=lava_samples, options={"dt": dt}, timeout=timeout, start=start
+        )
+    if report:
+        from ..road import write_verdict
+
+        write_verdict(report, result, title=f"{source.name} on {target}", command=f"neuro_deploy verify {source}")
+    if as_json:
+        typer.echo(json.dumps(result.verdict.to_dict(), indent=2))
+    else:
+        out.print(verdict_table(result.verdict))
+        if report:
+            say(f"report: {report}")
+    raise typer.Exit(result.verdict.exit_code if lava_samples else 0)
+
+
+def inspect(
+    file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
+    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+) -> None:
+    """Show what a file holds, as a table.
+
+    Example: [bold]neuro_deploy inspect digits.nir[/bold]
+    """
+    from ..report.nir_table import nir_table
+    from ..report.tables import program_table, trace_table
+
+    content = load_any(file)
+    if isinstance(content, ChipProgram):
+        from ..backends.base import check_program
+
+        check_program(content)
+        out.print(program_table(content))
+    elif isinstance(content, Trace):
+        out.print(trace_table(content))
+    else:
+        out.print(nir_table(content, dt))

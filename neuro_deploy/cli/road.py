@@ -1,0 +1,126 @@
+"""train, export, compile, simulate: one arrow of the road each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from ..errors import BackendError
+from ..files import read_input
+from ..graph import read_nir
+from ..program import ChipProgram, save_program
+from ..trace import Trace, save_trace
+from .show import load_any, progress, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    for command in (train, export, compile_, simulate):
+        app.command(name=command.__name__.strip("_"))(command)
+
+
+def train(
+    recipe: str = typer.Argument(help="A recipe's name ('neuro_deploy models' lists them) or a RECIPE.toml."),
+    out: Path = typer.Option(..., "--out", help="Run directory: weights, recipe, metrics, a test input."),
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    overrides: list[str] = typer.Option([], "--set", help="section.key=value; may be given again."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run."),
+) -> None:
+    """Train a network by a recipe.
+
+    Example: [bold]neuro_deploy train digits_mlp --out runs/digits[/bold]
+    """
+    from ..road import train_run
+
+    with progress(f"training {recipe}") as update:
+        result = train_run(recipe, out, device=device, overrides=overrides, resume=resume, progress=update)
+    say(f"trained {result.name}: test accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
+    say(f"test input: {result.test_input}    curves: tensorboard --logdir {out}")
+
+
+def export(
+    run: Path = typer.Argument(help="A run directory of 'train'."),
+    nir: Path = typer.Option(..., "--nir", help="The NIR file to write."),
+) -> None:
+    """Export a trained network to NIR, and prove that the file gives the same spikes.
+
+    Example: [bold]neuro_deploy export runs/digits --nir digits.nir[/bold]
+    """
+    from ..road import export_run
+
+    result = export_run(run, nir)
+    say(
+        f"wrote {nir}: on the test set the file's {result.spikes:,} spike counts and potentials equal the folded "
+        f"model's, every one of them"
+    )
+    say(f"folding the batch norm changed {result.changed} of {result.spikes:,} spike counts")
+
+
+def compile_(
+    file: Path = typer.Argument(help="A NIR file."),
+    out: Path = typer.Option(..., "--out", help="The ChipProgram to write (.program.h5)."),
+    target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
+    calibrate: Path | None = typer.Option(None, "--calibrate", help="Input (.npz) whose range the encoder takes."),
+    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
+    input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload."),
+    scale: str = typer.Option("auto", "--scale", help="auto, proven or full: precision against proof."),
+    max_steps: int = typer.Option(1000, "--max-steps", help="Longest run that the bounds hold for."),
+    exact: bool = typer.Option(False, "--exact", help="Refuse any rounding."),
+) -> None:
+    """Turn a NIR network into integers for a chip.
+
+    Example: [bold]neuro_deploy compile digits.nir --target loihi2 --out digits.program.h5[/bold]
+    """
+    from ..lower import compile as lower
+    from ..report.tables import program_table
+    from .show import out as console
+
+    known = read_input(calibrate)[0] if calibrate else None
+    program = lower(
+        read_nir(file),
+        target,
+        dt=dt,
+        calibrate=known,
+        input_bits=input_bits,
+        scale=scale,
+        max_steps=max_steps,
+        exact=exact,
+    )
+    save_program(program, out)
+    console.print(program_table(program))
+    say(f"wrote {out}")
+
+
+def simulate(
+    file: Path = typer.Argument(help="A ChipProgram (sim, lava) or a NIR file (reference, lava-float)."),
+    input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
+    out: Path = typer.Option(..., "--out", help="The trace to write (.trace.h5)."),
+    backend: str = typer.Option("sim", "--backend", help="reference, sim, lava or lava-float."),
+    record: str = typer.Option("spikes,v,u", "--record", help="Which of spikes,v,h,u."),
+    samples: int | None = typer.Option(None, "--samples", help="Only the first so many samples."),
+    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+    timeout: float | None = typer.Option(None, "--timeout", help="Seconds that a Lava run may take."),
+) -> None:
+    """Run a network on an input and record its spikes and states.
+
+    Example: [bold]neuro_deploy simulate digits.program.h5 --input test.npz --backend sim --out sim.trace.h5[/bold]
+    """
+    from ..backends import simulate as run
+
+    source = load_any(file)
+    if isinstance(source, Trace):
+        raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")
+    x, label = read_input(input_)
+    variables = tuple(name.strip() for name in record.split(",") if name.strip())
+    with progress(f"{backend}: {file.name}") as update:
+        trace = run(source, x, backend, variables, samples, dt=dt, timeout=timeout, progress=update)
+    save_trace(trace, out)
+    say(f"wrote {out}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
+    if isinstance(source, ChipProgram) and source.readout and label is not None and "spikes" in variables:
+        decided = source.readout.decide(trace)
+        say(f"accuracy {(decided == label[: len(decided)]).mean():.2%} over {len(decided)} samples")
+    for name, events in trace.counters.items():
+        counted = {k: v for k, v in events.items() if v}
+        if counted:
+            say(f"[yellow]{name}: {', '.join(f'{v} {k}' for k, v in counted.items())}[/yellow]")

@@ -1,0 +1,76 @@
+"""What commands share: consoles, progress bars, error lines, opening files by their content."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import nir
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ..backends.base import Progress as Callback
+from ..errors import FormatError
+from ..files import check_readable, open_h5
+from ..graph import read_nir
+from ..program import FORMAT, ChipProgram, load_program
+from ..trace import Trace, load_trace
+
+out = Console()
+err = Console(stderr=True)
+
+Kind = Literal["nir", "program", "trace"]
+
+
+def complain(message: str) -> int:
+    """Print an error to stderr; returns the exit code 2."""
+    err.print(f"[bold red]error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    return 2
+
+
+def say(message: str) -> None:
+    """Print one line."""
+    out.print(message, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callback]:
+    """A progress bar on stderr; gives the callback (done, total)."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(escape(title), total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+def kind_of(path: str | os.PathLike[str]) -> Kind:
+    """What a file is, by its content.  Raises: FileError, FormatError."""
+    check_readable(Path(path), "a .nir, .program.h5 or .trace.h5 file")
+    with open_h5(path, "a .nir, .program.h5 or .trace.h5 file") as handle:
+        if handle.attrs.get("format") == FORMAT:
+            return "program"
+        if handle.attrs.get("__type__") == "NIRGraphData":
+            return "trace"
+        if isinstance(handle.get("node"), h5py.Group):
+            return "nir"
+    raise FormatError(f"{path}: neither a NIR graph, nor a ChipProgram, nor a trace")
+
+
+def load_any(path: str | os.PathLike[str]) -> nir.NIRGraph | ChipProgram | Trace:
+    """A file of any of the three kinds.  Raises: FileError, FormatError."""
+    loaders: dict[Kind, Any] = {"nir": read_nir, "program": load_program, "trace": load_trace}
+    return loaders[kind_of(path)](path)
