@@ -125,7 +125,8 @@ class Comparison:
     """Two runs, compared.
 
     kind: "exact" (two integer or two float runs) or "statistics" (a float run against an integer run; never equal).
-    a, b: the backends.   steps: T.   samples: how many of the batch were compared, from the first.
+    a, b: names of the runs: the backends, or "sim (a)" and "sim (b)".
+    steps: T.   samples: how many of the batch were compared, from the first.
     exact: one entry per population and variable; empty for "statistics".
     statistics: one entry per population; empty for "exact".
     not_compared: what one side (or neither) recorded.   notes: what a reader must know (a prefix, other programs).

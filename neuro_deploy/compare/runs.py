@@ -31,7 +31,7 @@ def compare(a: Source, b: Source, *, readout: Readout | None = None, labels: NDA
     """
     a, b = _load(a), _load(b)
     samples, notes = _check(a, b)
-    inputs = input_names(a, b)
+    names, inputs = run_names(a, b), input_names(a, b)
     common = [name for name in a.populations if name in b.populations]
     missing = _not_compared(a, b, inputs)
     chosen = decisions(a, b, readout, labels, samples) if readout else None
@@ -40,7 +40,7 @@ def compare(a: Source, b: Source, *, readout: Readout | None = None, labels: NDA
         stats = tuple(population_statistics(a, b, name, samples, name in inputs) for name in common)
         return Comparison("statistics", a.backend, b.backend, a.steps, samples, (), stats, missing, None, chosen, notes)
     exact, first = _exact(a, b, common, samples)
-    return Comparison("exact", a.backend, b.backend, a.steps, samples, exact, (), missing, first, chosen, notes)
+    return Comparison("exact", *names, a.steps, samples, exact, (), missing, first, chosen, notes)
 
 
 def input_names(a: Trace, b: Trace) -> tuple[str, ...]:
@@ -51,6 +51,11 @@ def input_names(a: Trace, b: Trace) -> tuple[str, ...]:
         return tuple(n for n in names if any(n in t.populations and t.populations[n].latency == 0 for t in integer))
     seen = [set(t.populations[names[0]].data) for t in (a, b) if names and names[0] in t.populations]
     return (names[0],) if seen and len(names) > 1 and all(s <= {"spikes"} for s in seen) else ()
+
+
+def run_names(a: Trace, b: Trace) -> tuple[str, str]:
+    """The backends, told apart: ("sim", "lava"), or ("sim (a)", "sim (b)")."""
+    return (a.backend, b.backend) if a.backend != b.backend else (f"{a.backend} (a)", f"{b.backend} (b)")
 
 
 def _load(source: Source) -> Trace:
@@ -109,8 +114,8 @@ def _not_compared(a: Trace, b: Trace, inputs: tuple[str, ...]) -> tuple[NotCompa
             needed = variable in ("spikes", "v") and name not in inputs
             if all(has) or not (any(has) or needed):
                 continue
-            who = f"not recorded by {' and '.join(t.backend for t, h in zip((a, b), has, strict=True) if not h)}"
-            found.append(NotCompared(name, variable, who, needed))
+            without = [who for who, recorded in zip(run_names(a, b), has, strict=True) if not recorded]
+            found.append(NotCompared(name, variable, f"not recorded by {' and '.join(without)}", needed))
     return tuple(found)
 
 

@@ -1,0 +1,244 @@
+"""Comparisons, verdicts, programs and traces as rich tables, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..compare import Comparison, Divergence, Verdict
+from ..program import ChipProgram
+from ..trace import Trace
+from .text import NONE, facts, number, percent, shape_text, span, table
+
+GOOD, BAD, WARN = "bold green", "bold red", "yellow"
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """What was compared, what was not, where the runs part."""
+    style = GOOD if comparison.equal else WARN if comparison.kind == "statistics" else BAD
+    parts: list[RenderableType] = [Text(comparison.summary(), style)]
+    title = f"{comparison.a} against {comparison.b}"
+    if comparison.exact:
+        parts.append(_exact(title, comparison))
+    if comparison.statistics:
+        parts.append(_statistics(title, comparison))
+    if comparison.decisions:
+        parts.append(_decisions(comparison))
+    if comparison.first:
+        parts += _divergence(comparison.first, comparison.a, comparison.b)
+    if comparison.not_compared:
+        rows = [
+            (m.population, m.variable, m.reason, Text("needed", BAD) if m.needed else "")
+            for m in comparison.not_compared
+        ]
+        parts.append(table("Not compared", ("population", "variable", "why", ""), rows))
+    parts += [Text(f"note: {note}", WARN) for note in comparison.notes]
+    return Group(*parts)
+
+
+def _exact(title: str, comparison: Comparison) -> Table:
+    rows = (
+        (
+            e.population,
+            e.variable,
+            e.span,
+            number(e.values),
+            Text(number(e.differing), BAD if e.differing else "green"),
+            number(e.max_abs) if e.differing else "",
+        )
+        for e in comparison.exact
+    )
+    return table(title, ("population", "variable", "compared", "values#", "differing#", "largest difference#"), rows)
+
+
+def _statistics(title: str, comparison: Comparison) -> Table:
+    a, b = comparison.a, comparison.b
+    columns = ("population", f"spikes {a}#", f"spikes {b}#", "differing#", "rate difference#", "error (max, RMS)")
+    rows = []
+    for s in comparison.statistics:
+        errors = ", ".join(f"{name}: {most:.3g}, {rms:.3g}" for name, (most, rms) in s.errors.items())
+        counts = (number(s.spikes_a), number(s.spikes_b), number(s.differing_spikes), number(s.rate_difference))
+        rows.append((s.population, *counts, errors or NONE))
+    return table(title, columns, rows)
+
+
+def _decisions(comparison: Comparison) -> Table:
+    d = comparison.decisions
+    assert d is not None
+    rows = [("same decision", f"{d.agreeing} of {d.samples} ({percent(d.agreement)})")]
+    for name, right in ((comparison.a, d.correct_a), (comparison.b, d.correct_b)):
+        if right is not None:
+            rows.append((f"accuracy {name}", f"{right} of {d.samples} ({percent(right / d.samples)})"))
+    return facts(rows)
+
+
+def _divergence(first: Divergence, a: str, b: str) -> list[RenderableType]:
+    neuron = first.neuron[0] if len(first.neuron) == 1 else first.neuron
+    title = f"First difference: {first.population}, neuron {neuron}, step {first.step}, sample {first.sample}"
+    rows = [(Text(first.variable + "[t]", "bold"), number(first.a), number(first.b), number(_gap(first.a, first.b)))]
+    rows += [(Text(label), number(x), number(y), number(_gap(x, y))) for label, x, y in first.context]
+    return [Text(title, "bold"), table("", ("", f"{a}#", f"{b}#", "difference#"), rows)]
+
+
+def _gap(a: float | int | None, b: float | int | None) -> float | int | None:
+    return None if a is None or b is None else b - a
+
+
+def verdict_table(verdict: Verdict) -> RenderableType:
+    """The verdict of a road: the sentence, the figures, who judged."""
+    head = Text.assemble((" PASSED " if verdict.passed else " FAILED ", f"{GOOD if verdict.passed else BAD} reverse"))
+    head.append("  " + verdict.sentence)
+    rows: list[tuple[str, object]] = [(f"accuracy {name}", percent(x)) for name, x in verdict.accuracy.items()]
+    if verdict.exact:
+        style = BAD if verdict.differing else "green"
+        rows.append(("differing spikes, sim against Lava", Text(number(verdict.differing_spikes), style)))
+        rows.append(("differing values", Text(f"{number(verdict.differing)} of {number(verdict.exact.values)}", style)))
+    rows.append(("samples", f"sim {number(verdict.samples)}, Lava {number(verdict.lava_samples)}"))
+    if verdict.statistics:
+        rows.append(("same decision, float and sim", percent(verdict.agreement)))
+    rows += [(f"judge of {name}", text) for name, text in verdict.witnesses.items()]
+    return Group(head, facts(rows), *(Text(f"note: {remark}", WARN) for remark in verdict.remarks))
+
+
+def program_table(program: ChipProgram) -> RenderableType:
+    """What is in a ChipProgram."""
+    weights = sum(int(np.count_nonzero(s.weight)) for s in program.synapses)
+    proven = Text("yes: no register can wrap or clip", "green") if program.proven else Text("no", WARN)
+    readout = program.readout
+    head = facts(
+        [
+            ("target", program.target),
+            ("digest", program.digest),
+            ("dt", f"{program.dt:g} s"),
+            ("longest run", f"{number(program.max_steps)} steps, then {program.depth} more to drain"),
+            ("proven", proven),
+            ("neurons", number(sum(p.size for p in program.populations))),
+            (
+                "synapses",
+                f"{number(weights)} that are not zero, of {number(sum(s.weight.size for s in program.synapses))}",
+            ),
+            (
+                "readout",
+                f"{readout.rule} of {readout.population}, {_window(readout.start, readout.stop)}" if readout else NONE,
+            ),
+        ]
+    )
+    encoders = (
+        (
+            e.name,
+            shape_text(e.shape),
+            f"x * {e.numerator}/{e.denominator}" + (f" + {e.offset}" if e.offset else ""),
+            e.format,
+            f"{e.low} .. {e.high}",
+        )
+        for e in program.encoders
+    )
+    populations = (
+        (p.name, p.kind, shape_text(p.shape), p.latency, ", ".join(f"{k} {span(v)}" for k, v in p.params.items()))
+        for p in program.populations
+    )
+    synapses = (
+        (
+            s.name,
+            f"{s.source} -> {s.target}",
+            s.kind,
+            shape_text(s.weight.shape),
+            s.exponent,
+            s.delay,
+            span(s.weight),
+            number(int(np.count_nonzero(s.weight))),
+        )
+        for s in program.synapses
+    )
+    return Group(
+        head,
+        Text(),
+        table("Inputs", ("name", "shape", "integer", "format", "clipped to"), encoders),
+        table("Populations", ("name", "kind", "shape", "latency#", "integer parameters"), populations),
+        table(
+            "Synapses", ("name", "from, to", "kind", "shape", "exponent#", "delay#", "weights", "not zero#"), synapses
+        ),
+        *_compile_report(program),
+    )
+
+
+def _window(start: int, stop: int) -> str:
+    return "all steps" if not (start or stop) else f"steps {start} .. {stop - 1 if stop else 'last'}"
+
+
+def _compile_report(program: ChipProgram) -> Iterator[RenderableType]:
+    report = dict(program.report)
+    roundings = report.pop("roundings", None)
+    if roundings:
+        rows = [(node, name, f"{most:.3g}", f"{rms:.3g}") for node, name, most, rms in roundings]
+        yield table("Rounding errors", ("where", "parameter", "largest#", "RMS#"), rows)
+    bounds = report.pop("bounds", None)
+    if isinstance(bounds, dict) and bounds:
+        flat = [(name, register, value) for name, registers in bounds.items() for register, value in registers.items()]
+        yield table(
+            "Bounds, for any input", ("population", "register", "reaches#", "limit#"), [_bound(*f) for f in flat]
+        )
+    remarks = report.pop("remarks", [])
+    if report:
+        yield facts([(name.replace("_", " "), _short(value)) for name, value in report.items()])
+    for remark in remarks:
+        yield Text(f"note: {remark}")
+
+
+def _bound(name: str, register: str, value: object) -> tuple[object, ...]:
+    if isinstance(value, dict) and {"largest", "limit"} <= set(value):
+        over = value["largest"] > value["limit"]
+        return name, register, Text(number(value["largest"]), WARN if over else ""), number(value["limit"])
+    return name, register, _short(value), NONE
+
+
+def _short(value: object) -> str:
+    text = number(value) if isinstance(value, (int, float, str)) else str(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def trace_table(trace: Trace) -> RenderableType:
+    """What a run recorded: how much each population fires, and its potentials."""
+    head = facts(
+        [
+            ("run by", f"{trace.backend} ({trace.kind})"),
+            ("size", f"{number(trace.steps)} steps of {trace.dt:g} s, {number(trace.batch)} samples"),
+            ("program", trace.digest or NONE),
+            *trace.provenance.items(),
+        ]
+    )
+    columns = ("population", "shape", "latency#", "recorded", "spikes#", "rate#", "values", "silent neurons#", "v")
+    rows = [_recording(trace, name) for name in trace.populations]
+    parts: list[RenderableType] = [head, Text(), table("Populations", columns, rows)]
+    for name, events in trace.counters.items():
+        counted = ", ".join(f"{number(n)} {event.replace('_', ' ')}" for event, n in events.items() if n)
+        if counted:
+            parts.append(Text(f"note: {name}: {counted}", WARN))
+    return Group(*parts)
+
+
+def _recording(trace: Trace, name: str) -> tuple[object, ...]:
+    recording = trace.populations[name]
+    spikes = counts = silent = rate = NONE
+    if "spikes" in recording.data:
+        s = trace.aligned(name, "spikes")
+        fired = s != 0
+        spikes = number(float(np.abs(s).sum(dtype=np.float64)))
+        rate = f"{np.abs(s).mean(dtype=np.float64):.4f}"
+        silent = f"{int((~fired.any(axis=(0, 1))).sum())} of {recording.size}"
+        counts = _histogram(s[fired])
+    v = span(recording.data["v"]) if "v" in recording.data else NONE
+    shown = (spikes, rate, counts, silent, v)
+    return name, shape_text(recording.shape), recording.latency, ", ".join(recording.data), *shown
+
+
+def _histogram(fired: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+    """How often each value that is not zero occurs: "1: 20, 2: 3"; only the range if there are many."""
+    values, counts = np.unique(fired, return_counts=True)
+    if len(values) > 6 or (fired.dtype.kind == "f" and (values != np.rint(values)).any()):
+        return span(values)
+    return ", ".join(f"{number(v.item())}: {number(int(n))}" for v, n in zip(values, counts, strict=True)) or NONE
