@@ -1,0 +1,152 @@
+"""CF in Lava: a process of ours, written from the equations of docs/semantics.md.
+
+It shares no function with integer.py or `backends/sim`, so that the agreement of the two proves something: here the
+potential goes round in a loop over k.  See neurons/__init__.py for the interface.
+
+    h = clip(sgn(v) * ((|v| * (4096 - dv)) >> 12) + (a << 6) + bias, -(2^23 - 1), 2^23 - 1)
+    s = #{k in 1..K : h > k * theta} - #{k in 1..K_neg : h < -k * theta_neg}              theta = vth << 6
+    v = h - s * theta   (s >= 0),   h - s * theta_neg   (s < 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
+
+WITNESS = "our circulate-firing process in Lava"
+STATES = ("v",)
+BIAS = "bias_mant"
+SHOWS = {"fixed_pt": ("v", "h"), "floating_pt": ("v", "h")}
+
+V_MAX = 2**23 - 1
+
+
+class CirculateFire(AbstractProcess):  # type: ignore[misc]
+    """The circulate-firing neuron.  shape: (N,); the others: one per neuron.
+
+    leak: what v is multiplied with in a step; 4096 - dv in fixed point (over 4096), beta in float.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], **per_neuron: NDArray[Any]) -> None:
+        super().__init__(shape=shape)
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.v = Var(shape=shape, init=0)
+        self.h = Var(shape=shape, init=0)
+        self.bias_mant = Var(shape=shape, init=0)
+        self.bias_exp = Var(shape=shape, init=per_neuron["bias_exp"])
+        self.leak = Var(shape=shape, init=per_neuron["leak"])
+        self.vth = Var(shape=shape, init=per_neuron["vth"])
+        self.vth_neg = Var(shape=shape, init=per_neuron["vth_neg"])
+        self.rounds = Var(shape=shape, init=per_neuron["rounds"])
+        self.rounds_neg = Var(shape=shape, init=per_neuron["rounds_neg"])
+
+
+class _Firing(PyLoihiProcessModel):  # type: ignore[misc]
+    """The part that integers and floats have in common: going round through the threshold."""
+
+    s_out_buff: NDArray[Any]
+    rounds: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64)
+    rounds_neg: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64)
+
+    def fire(self, theta: NDArray[Any], theta_neg: NDArray[Any]) -> None:
+        """Spikes from h, and the potential that is left."""
+        spikes = np.zeros(self.h.shape, np.int32)
+        for k in range(1, int(self.rounds.max()) + 1):
+            spikes[(self.h > k * theta) & (k <= self.rounds)] += 1
+        for k in range(1, int(self.rounds_neg.max()) + 1):
+            spikes[(self.h < -k * theta_neg) & (k <= self.rounds_neg)] -= 1
+        self.v[:] = self.h - spikes * np.where(spikes < 0, theta_neg, theta)
+        self.s_out_buff = spikes
+        self.s_out.send(spikes)
+
+
+@implements(proc=CirculateFire, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class FixedCirculateFire(_Firing):
+    """Integers: registers of 24 bits, a leak of 12 bits rounded toward zero."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    v: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=24)
+    h: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=24)
+    bias_mant: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=13)
+    bias_exp: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=3)
+    leak: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64)
+    vth: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
+    vth_neg: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
+
+    def run_spk(self) -> None:
+        """One step."""
+        x = self.a_in.recv().astype(np.int64) * 64
+        kept = np.abs(self.v) * self.leak // 4096
+        h = np.where(self.v < 0, -kept, kept) + x + self.bias_mant * 2**self.bias_exp
+        self.h[:] = np.minimum(np.maximum(h, -V_MAX), V_MAX)
+        self.fire(self.vth * 64, self.vth_neg * 64)
+
+
+@implements(proc=CirculateFire, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class FloatCirculateFire(_Firing):
+    """float64: h = leak * v + a + bias."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+    v: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    h: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    bias_mant: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    bias_exp: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    leak: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    vth: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    vth_neg: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+
+    def run_spk(self) -> None:
+        """One step."""
+        self.h[:] = self.leak * self.v + self.a_in.recv() + self.bias_mant
+        self.fire(self.vth, self.vth_neg)
+
+
+def fixed(size: int, params: Mapping[str, NDArray[Any]]) -> tuple[Any, type]:
+    """Process and model for a population's integer parameters, each a scalar () or one per neuron (N,)."""
+    process = CirculateFire(
+        shape=(size,),
+        rounds=_each(params["rounds"], size),
+        rounds_neg=_each(params["rounds_neg"], size),
+        leak=_each(4096 - params["dv"], size),
+        vth=_each(params["vth"], size),
+        vth_neg=_each(params["vth_neg"], size),
+        bias_exp=_each(params["bias_exp"], size),
+    )
+    return process, FixedCirculateFire
+
+
+def floating(size: int, params: Mapping[str, NDArray[Any]]) -> tuple[Any, type]:
+    """Process and model for a population's float parameters `beta`, `theta`, `theta_neg`, `circulations*`."""
+    process = CirculateFire(
+        shape=(size,),
+        rounds=_each(params["circulations"], size),
+        rounds_neg=_each(params["circulations_neg"], size),
+        leak=_each(params["beta"], size),
+        vth=_each(params["theta"], size),
+        vth_neg=_each(params["theta_neg"], size),
+        bias_exp=_each(np.asarray(0), size),
+    )
+    return process, FloatCirculateFire
+
+
+def _each(values: NDArray[Any], size: int) -> NDArray[Any]:
+    return np.broadcast_to(values, (size,)).copy()
