@@ -24,7 +24,7 @@ _HOMES = {
     "write_nir": "neuro_deploy.graph",
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
-    "compare": "neuro_deploy.compare",
+    "compare": "neuro_deploy.comparison",
     "train": "neuro_deploy.train",
     "load_program": "neuro_deploy.program",
     "save_program": "neuro_deploy.program",
@@ -38,7 +38,7 @@ _MODULES = ("nn",)
 if TYPE_CHECKING:
     from .backends import simulate as simulate
     from .backends.reference import import_nir as import_nir
-    from .compare import compare as compare
+    from .comparison import compare as compare
     from .errors import NeuroDeployError as NeuroDeployError
     from .graph import read_nir as read_nir
     from .graph import write_nir as write_nir

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..compare import Comparison, Divergence, Verdict
+from ..comparison import Comparison, Divergence, Verdict
 from ..program import ChipProgram
 from ..trace import Trace
 from .text import NONE, facts, number, percent, shape_text, span, table

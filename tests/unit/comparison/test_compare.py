@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 import neuro_deploy as nd
-from neuro_deploy.compare import Comparison, compare, input_names, judge
-from neuro_deploy.compare.exact import Pair, blocks, compare_values, max_distance
+from neuro_deploy.comparison import Comparison, compare, input_names, judge
+from neuro_deploy.comparison.exact import Pair, blocks, compare_values, max_distance
 from neuro_deploy.errors import FileError, FormatError, InputError
 from neuro_deploy.trace import VARIABLES, Recording, Trace, save_trace
 

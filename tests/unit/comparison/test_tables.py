@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console, RenderableType
 
-from neuro_deploy.compare import compare, judge
+from neuro_deploy.comparison import compare, judge
 from neuro_deploy.report.tables import comparison_table, program_table, trace_table, verdict_table
 from neuro_deploy.report.text import number
 
