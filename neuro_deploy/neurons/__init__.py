@@ -4,8 +4,8 @@ A kind's folder holds
     spec.py     SPEC: what it is in float and NIR, its integers, its bounds (neurons/base.py: NeuronSpec)
     integer.py  start(), step(): the chip's arithmetic, for backends/sim
     torch.py    MODULE, from_neuron(), to_neuron(): the trainable module
-    lava.py     fixed(), floating(): Lava process and model, written from the equations; shares no function with integer.py
-                WITNESS: whose model it is; STATES: Vars to clear; BIAS: the bias's Var; SHOWS: Vars that can be recorded
+    lava.py     fixed(), floating(): Lava process and model, from the equations, sharing no function with integer.py
+                WITNESS: whose model; STATES: Vars to clear; BIAS: the Var of the bias; SHOWS: Vars to record
 """
 
 from __future__ import annotations
