@@ -92,7 +92,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
     """All arrays of an .npz file, without pickle.  Raises: FileError, FormatError."""
     file = check_readable(path, "an .npz file")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise FormatError(f"{file}: not an .npz file (a single array); save it with numpy.savez(input=...)")
             return {name: archive[name] for name in archive.files}

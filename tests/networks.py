@@ -1,0 +1,88 @@
+"""Small NIR networks for the tests, with distinct, non-default values in every field."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro_deploy.neurons import FloatNeuron, spec
+from neuro_deploy.neurons.base import METADATA
+
+DT = 0.002
+
+
+def cf(size: int, rng: np.random.Generator, *, rounds: int = 3, rounds_neg: int = 0) -> FloatNeuron:
+    return FloatNeuron(
+        "cf",
+        (size,),
+        {
+            "beta": rng.uniform(0.55, 0.95, size),
+            "theta": rng.uniform(0.7, 1.4, size),
+            "theta_neg": rng.uniform(0.8, 1.3, size),
+            "circulations": np.float32(rounds),
+            "circulations_neg": np.float32(rounds_neg),
+        },
+    )
+
+
+def lif(size: int, rng: np.random.Generator) -> FloatNeuron:
+    return FloatNeuron("lif", (size,), {"beta": rng.uniform(0.5, 0.9, size), "theta": rng.uniform(0.5, 1.2, size)})
+
+
+def affine(targets: int, sources: int, rng: np.random.Generator, *, scale: float = 1.0) -> nir.Affine:
+    weight = rng.normal(0.05, scale / np.sqrt(sources), (targets, sources)).astype(np.float32)
+    return nir.Affine(weight=weight, bias=rng.normal(0.05, 0.2, targets).astype(np.float32))
+
+
+def graph(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], **told: Any) -> nir.NIRGraph:
+    """A graph with our metadata; an entry of None is left out."""
+    entries = {"dt": DT, "input": {"low": 0.0, "high": 1.0, "quantum": 1 / 16}, "steps": 6, **told}
+    metadata = {METADATA: {k: v for k, v in entries.items() if v is not None}}
+    return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
+
+
+def chain(*, seed: int = 0, sizes: tuple[int, ...] = (12, 20, 9, 5), rounds_neg: int = 0, **told: Any) -> nir.NIRGraph:
+    """input -> fc1 -> cf1 -> fc2 -> cf2 -> fc3 -> lif -> output, widths unequal, biases everywhere."""
+    rng = np.random.default_rng(seed)
+    inputs, one, two, three = sizes
+    nodes = {
+        "input": nir.Input({"input": np.array([inputs])}),
+        "fc1": affine(one, inputs, rng, scale=2.0),
+        "cf1": spec("cf").write(cf(one, rng, rounds_neg=rounds_neg), DT),
+        "fc2": affine(two, one, rng),
+        "cf2": spec("cf").write(cf(two, rng, rounds=2), DT),
+        "fc3": affine(three, two, rng, scale=1.5),
+        "lif": spec("lif").write(lif(three, rng), DT),
+        "output": nir.Output({"output": np.array([three])}),
+    }
+    names = list(nodes)
+    return graph(nodes, list(itertools.pairwise(names)), **told)
+
+
+def residual(*, seed: int = 1) -> nir.NIRGraph:
+    """A branch that skips a population and joins again: unequal depth, two synapses into one population."""
+    rng = np.random.default_rng(seed)
+    nodes = {
+        "input": nir.Input({"input": np.array([7])}),
+        "fc1": affine(8, 7, rng, scale=2.0),
+        "cf1": spec("cf").write(cf(8, rng), DT),
+        "fc2": affine(6, 8, rng),
+        "cf2": spec("cf").write(cf(6, rng), DT),
+        "fc3": affine(5, 6, rng),
+        "skip": affine(5, 8, rng),
+        "cf3": spec("cf").write(cf(5, rng), DT),
+        "output": nir.Output({"output": np.array([5])}),
+    }
+    edges = [("input", "fc1"), ("fc1", "cf1"), ("cf1", "fc2"), ("fc2", "cf2"), ("cf2", "fc3"), ("fc3", "cf3")]
+    edges += [("cf1", "skip"), ("skip", "cf3"), ("cf3", "output")]
+    return graph(nodes, edges)
+
+
+def pixels(steps: int, batch: int, size: int, *, seed: int = 0) -> NDArray[np.float32]:
+    """Random input in sixteenths, (T, B, N)."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 17, (steps, batch, size)) / 16).astype(np.float32)

@@ -1,0 +1,217 @@
+"""NIR in and out: files, reading, CF as standard nodes, composed chains."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import networks
+import nir
+import numpy as np
+import pytest
+
+import neuro_deploy as nd
+from neuro_deploy.errors import FileError, FormatError, InputError, UnsupportedError
+from neuro_deploy.graph import compose, read_graph
+from neuro_deploy.neurons import spec
+from neuro_deploy.neurons.base import METADATA
+
+
+def run_nodes(node: nir.NIRGraph, x: np.ndarray, dt: float) -> np.ndarray:
+    """The nested graph executed node by node in float64, its feedback a step late: a plain interpreter."""
+    state = np.zeros(x.shape[1:])
+    back = {"reset": np.zeros(x.shape[1:]), "reset_neg": np.zeros(x.shape[1:])}
+    outs = []
+    for step in x:
+        membrane = node.nodes["membrane"]
+        drive = step + back["reset"] + back["reset_neg"]
+        if isinstance(membrane, nir.I):
+            state = state + dt * membrane.r * drive
+        else:
+            state = state + dt / membrane.tau * (-state + membrane.r * drive)
+        spikes = {"spikes": np.zeros_like(step), "spikes_neg": np.zeros_like(step)}
+        for name, part in node.nodes.items():
+            if isinstance(part, nir.Threshold):
+                side = "spikes_neg" if "neg" in name else "spikes"
+                seen = state * (node.nodes["negate"].scale if side == "spikes_neg" else 1)
+                spikes[side] += seen > part.threshold
+        total = spikes["spikes"] * node.nodes["spikes"].scale
+        back["reset"] = total * node.nodes["reset"].scale
+        if "spikes_neg" in node.nodes:
+            negative = spikes["spikes_neg"] * node.nodes["spikes_neg"].scale
+            back["reset_neg"] = negative * node.nodes["reset_neg"].scale
+            total = total + negative
+        outs.append(total)
+    return np.array(outs)
+
+
+@pytest.mark.parametrize("rounds_neg", [0, 2])
+@pytest.mark.parametrize("beta", [0.75, 1.0])
+def test_cf_nodes_mean_the_equation(rounds_neg: int, beta: float) -> None:
+    """The standard nodes, run by a plain interpreter, give s of design section 2; dyadic numbers, so exactly."""
+    params = {"beta": beta, "theta": 0.5, "theta_neg": 0.75, "circulations": 3, "circulations_neg": rounds_neg}
+    neuron = nd.neurons.FloatNeuron("cf", (4,), {k: np.float32(v) for k, v in params.items()})
+    dt = 2.0**-9
+    node = spec("cf").write(neuron, dt)
+    x = np.random.default_rng(3).integers(-24, 40, (30, 4)) / 16
+    v, expected = np.zeros(4), []
+    for step in x:
+        h = beta * v + step
+        s = sum((h > k * 0.5).astype(int) for k in (1, 2, 3))
+        s = s - sum(((h < -k * 0.75).astype(int) for k in range(1, rounds_neg + 1)), np.zeros(4, int))
+        v = h - np.where(s > 0, 0.5, 0.75) * s
+        expected.append(s)
+    assert set(np.unique(expected)) >= ({0, 1, 2, 3, -1, -2} if rounds_neg else {0, 1, 2, 3})
+    np.testing.assert_array_equal(run_nodes(node, x, dt), np.array(expected))
+
+
+@pytest.mark.parametrize("rounds_neg", [0, 2])
+def test_file_round_trip_keeps_every_parameter(tmp_path: Path, rounds_neg: int) -> None:
+    graph = networks.chain(rounds_neg=rounds_neg)
+    before = read_graph(graph)
+    nd.write_nir(graph, tmp_path / "x.nir")
+    after = read_graph(nd.read_nir(tmp_path / "x.nir"))
+    stock = nir.read(tmp_path / "x.nir")
+    assert {"fc1", "cf1", "cf2", "lif"} <= set(stock.nodes)
+    assert before.dt == after.dt == networks.DT
+    assert before.neurons.keys() == after.neurons.keys() == {"cf1", "cf2", "lif"}
+    for name, neuron in before.neurons.items():
+        other = after.neurons[name]
+        assert (neuron.kind, neuron.shape) == (other.kind, other.shape)
+        assert neuron.params.keys() == other.params.keys()
+        for key, values in neuron.params.items():
+            np.testing.assert_array_equal(values, other.params[key], err_msg=f"{name}.{key}")
+    assert after.steps == 6
+    assert after.input_range is not None and after.input_range.quantum == 1 / 16
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.nir", "b.nir"):
+        nd.write_nir(networks.chain(), tmp_path / name)
+    assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b.nir").read_bytes()
+
+
+def test_metadata_that_contradicts_the_nodes_is_refused() -> None:
+    def planted(change: str) -> nir.NIRGraph:
+        graph = networks.chain()
+        cf1 = graph.nodes["cf1"]
+        if change == "threshold":
+            cf1.nodes["threshold_2"].threshold = cf1.nodes["threshold_2"].threshold * np.float32(1.01)
+        elif change == "beta":
+            cf1.metadata[METADATA]["beta"] = cf1.metadata[METADATA]["beta"] * np.float32(0.9)
+        elif change == "edge":
+            cf1.edges.remove(("reset", "membrane"))
+        elif change == "node":
+            del cf1.nodes["threshold_3"]
+        elif change == "lif":
+            graph.nodes["lif"].tau = graph.nodes["lif"].tau * 2
+        return graph
+
+    read_graph(planted("nothing"))
+    for change in ("threshold", "beta", "edge", "node", "lif"):
+        with pytest.raises(UnsupportedError, match="metadata"):
+            read_graph(planted(change))
+
+
+def test_dt_is_never_guessed() -> None:
+    with pytest.raises(InputError, match="--dt"):
+        read_graph(networks.chain(dt=None))
+    with pytest.raises(InputError, match="says dt"):
+        read_graph(networks.chain(), dt=0.005)
+    assert read_graph(networks.chain(dt=None), dt=networks.DT).dt == networks.DT
+
+
+def test_foreign_lif_gain_and_leak_act_on_the_input() -> None:
+    """r*dt/tau and v_leak*dt/tau become a gain and an offset before the neuron; v_reset != 0 is refused."""
+    dt, tau = 2.0**-6, 2.0**-3
+
+    def foreign(v_reset: float) -> nir.NIRGraph:
+        node = nir.LIF(
+            tau=np.full(3, tau),
+            r=np.full(3, 2.0),
+            v_leak=np.full(3, 0.5),
+            v_threshold=np.ones(3),
+            v_reset=np.full(3, v_reset),
+        )
+        nodes = {
+            "input": nir.Input({"input": np.array([3])}),
+            "lif": node,
+            "output": nir.Output({"output": np.array([3])}),
+        }
+        return nir.NIRGraph(nodes, [("input", "lif"), ("lif", "output")], type_check=False)
+
+    reading = read_graph(foreign(0.0), dt=dt)
+    composed = compose(reading)
+    np.testing.assert_array_equal(composed.synapses[0].weight, np.eye(3) * 2.0 * dt / tau)
+    np.testing.assert_array_equal(composed.populations[0].bias, np.full(3, 0.5 * dt / tau))
+    np.testing.assert_array_equal(reading.neurons["lif"].params["beta"], np.full(3, 1 - dt / tau, np.float32))
+    with pytest.raises(UnsupportedError, match="v_reset"):
+        read_graph(foreign(0.25), dt=dt)
+
+
+def test_chains_of_linear_nodes_are_composed() -> None:
+    rng = np.random.default_rng(5)
+    a, b = networks.affine(4, 6, rng), networks.affine(3, 4, rng)
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 3])}),
+        "flat": nir.Flatten(start_dim=0, end_dim=-1, input_type={"input": np.array([2, 3])}),
+        "a": a,
+        "scale": nir.Scale(scale=rng.uniform(0.5, 2, 4).astype(np.float32)),
+        "b": b,
+        "cf": spec("cf").write(networks.cf(3, rng), networks.DT),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    names = list(nodes)
+    composed = compose(read_graph(networks.graph(nodes, list(itertools.pairwise(names)))))
+    (synapse,), (population,) = composed.synapses, composed.populations
+    scale = nodes["scale"].scale.astype(np.float64)
+    weight = b.weight.astype(np.float64) @ (scale[:, None] * a.weight)
+    np.testing.assert_allclose(synapse.weight, weight, rtol=1e-14)
+    np.testing.assert_allclose(population.bias, b.weight.astype(np.float64) @ (scale * a.bias) + b.bias, rtol=1e-14)
+    assert (synapse.source, synapse.target, synapse.delay) == ("input", "cf", 0)
+
+
+def test_branches_of_unequal_depth_meet_in_step() -> None:
+    composed = compose(read_graph(networks.residual()))
+    assert {p.name: p.latency for p in composed.populations} == {"cf1": 1, "cf2": 2, "cf3": 3}
+    assert {s.name: s.delay for s in composed.synapses} == {"fc1": 0, "fc2": 0, "fc3": 0, "skip": 1}
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    rng = np.random.default_rng(0)
+
+    def with_node(name: str, node: nir.NIRNode) -> nir.NIRGraph:
+        graph = networks.chain()
+        graph.nodes[name] = node
+        return graph
+
+    nan = networks.affine(9, 20, rng)
+    nan.weight[2, 3] = np.nan
+    with pytest.raises(UnsupportedError, match=r"fc2: weight holds 1 values that are NaN"):
+        read_graph(with_node("fc2", nan))
+    with pytest.raises(UnsupportedError, match=r"fc2: weight \(9, 21\) does not fit"):
+        read_graph(with_node("fc2", networks.affine(9, 21, rng)))
+    with pytest.raises(UnsupportedError, match="fc2: Threshold is not supported"):
+        read_graph(with_node("fc2", nir.Threshold(np.ones(20))))
+    looped = networks.chain()
+    looped.edges.append(("cf2", "fc2"))
+    with pytest.raises(UnsupportedError, match="recurrent"):
+        read_graph(looped)
+    loose = networks.chain()
+    loose.edges.append(("cf9", "fc2"))
+    with pytest.raises(UnsupportedError, match="does not exist"):
+        read_graph(loose)
+
+
+def test_files_that_are_not_nir(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot be read"):
+        nd.read_nir(tmp_path / "absent.nir")
+    (tmp_path / "text.nir").write_text("not a network")
+    with pytest.raises(FormatError, match=r"text\.nir"):
+        nd.read_nir(tmp_path / "text.nir")
+    nd.write_nir(networks.chain(), tmp_path / "whole.nir")
+    whole = (tmp_path / "whole.nir").read_bytes()
+    for part in (0.05, 0.3, 0.6, 0.9, 0.99):
+        (tmp_path / "cut.nir").write_bytes(whole[: int(len(whole) * part)])
+        with pytest.raises(FormatError):
+            nd.read_nir(tmp_path / "cut.nir")
