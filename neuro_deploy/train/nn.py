@@ -1,0 +1,28 @@
+"""nd.nn: neurons, layers, losses and networks for training in PyTorch.  Axes are always (T, B, *shape).
+
+model = nd.nn.mlp(64, [128, 64], 10, steps=8)
+with nd.nn.observe(model) as states:
+    spikes = model(x)
+loss = nd.nn.rate_cross_entropy(spikes, label) + 0.1 * nd.nn.balance_loss(states)
+"""
+
+from ..neurons.cf.torch import CirculateFire
+from ..neurons.lif.torch import LIF
+from ..neurons.torch import SURROGATES, SpikingNeuron, States, observe
+from .losses import balance_loss, decide, rate_cross_entropy, spike_count
+from .nets import BatchNorm, mlp
+
+__all__ = [
+    "LIF",
+    "SURROGATES",
+    "BatchNorm",
+    "CirculateFire",
+    "SpikingNeuron",
+    "States",
+    "balance_loss",
+    "decide",
+    "mlp",
+    "observe",
+    "rate_cross_entropy",
+    "spike_count",
+]
