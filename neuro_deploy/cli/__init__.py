@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from .. import __version__
 from ..errors import NeuroDeployError
 from . import demo, judge, machine, road
 from .show import complain
+
+UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""Wrong options.  Older releases of typer take this class from click, newer ones bring their own."""
 
 app = typer.Typer(
     name="neuro_deploy",
@@ -51,10 +54,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
     except NeuroDeployError as error:
         return complain(str(error))
-    except click.exceptions.ClickException as error:
+    except UsageError as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         complain("interrupted")
         return 130
     except BrokenPipeError:

@@ -95,7 +95,8 @@ def fold(model: nn.Module) -> Folded:
     then rounded to float32: spikes can change where a potential lies within that rounding of its threshold.
     Raises: UnsupportedError for a batch norm that does not follow a linear layer.
     """
-    copied = copy.deepcopy(model).float().cpu().eval()
+    whole = nn.Sequential(model) if isinstance(model, neuron_modules()) else model
+    copied = copy.deepcopy(whole).float().cpu().eval()
     layers, outputs = layers_of(copied)
     by_name = {layer.name: layer for layer in layers}
     violations, folded = [], {}
