@@ -1,0 +1,187 @@
+"""The report: one HTML file that opens from disk, without network, with the verdict on top."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from ..comparison import Comparison, Verdict, input_names
+from ..comparison.runs import run_names
+from ..errors import InputError
+from ..files import write_text
+from ..program import ChipProgram
+from ..trace import Trace
+from .text import NONE, number, percent, shape_text
+from .views import Runs, view
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    result: Comparison | Verdict,
+    a: Trace,
+    b: Trace,
+    program: ChipProgram | None = None,
+    stages: Sequence[tuple[str, float]] = (),
+    provenance: Mapping[str, object] | None = None,
+) -> None:
+    """Write a self-contained HTML report of two runs, atomically; the same arguments give the same bytes.
+
+    result: what `compare(a, b)` or `judge` found.   a, b: the runs that are drawn.
+    program: for the thresholds and the facts about it.   stages: (name, seconds).
+    provenance: versions, commands and whatever else a reader needs to repeat it (mappings may nest).
+    Raises: FileError; InputError if the verdict holds no comparison of a and b.
+    """
+    write_text(path, render(title, result, Runs(a, b, _main(result, a, b), program), stages, provenance or {}))
+
+
+def _main(result: Comparison | Verdict, a: Trace, b: Trace) -> Comparison:
+    """The comparison of a and b: exact for runs of one kind, else the statistics."""
+    if isinstance(result, Comparison):
+        return result
+    found = result.exact if a.kind == b.kind else result.statistics
+    if found is None:
+        raise InputError(f"report: the verdict holds no comparison of {a.backend} and {b.backend}")
+    return found if found.kind == "exact" or found.a == a.backend else _swapped(found)
+
+
+def _swapped(found: Comparison) -> Comparison:
+    """The same statistics with the runs named the other way round, for drawing only."""
+    return Comparison(found.kind, found.b, found.a, found.steps, found.samples, not_compared=found.not_compared)
+
+
+def render(
+    title: str,
+    result: Comparison | Verdict,
+    runs: Runs,
+    stages: Sequence[tuple[str, float]],
+    provenance: Mapping[str, object],
+) -> str:
+    """The report's text."""
+    folder = files(__package__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(number=number, percent=percent)
+    verdict = result if isinstance(result, Verdict) else None
+    exact = verdict.exact if verdict else result if isinstance(result, Comparison) and result.exact else None
+    shown = verdict.statistics if verdict else runs.result if runs.result.statistics else None
+    parts = {
+        "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
+        "script": Markup((folder / "report.js").read_text(encoding="utf-8")),
+        "plotly": Markup((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")),
+        "title": title,
+        "banner": banner(result),
+        "figures": list(_figures(result)),
+        "exact": exact,
+        "statistics": shown,
+        "first": exact.first if exact else None,
+        "notes": _notes(result, exact, shown),
+        "not_compared": [m for c in (exact, shown) if c for m in c.not_compared],
+        "counts": list(_counts(runs)),
+        "names": run_names(runs.a, runs.b),
+        "witnesses": verdict.witnesses if verdict else {},
+        "stages": stages,
+        "provenance": [*_known(runs), *_flat(provenance)],
+        "data": view(runs),
+    }
+    return environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8")).render(parts)
+
+
+def banner(result: Comparison | Verdict) -> dict[str, str]:
+    """The verdict: a state (good, bad, open), a sign, a word, a sentence."""
+    if isinstance(result, Verdict):
+        sentence = result.sentence
+        if result.passed:
+            word, state = "Passed", "good"
+        else:
+            different = result.exact is not None and result.exact.differing > 0
+            word, state = ("Failed", "bad") if different else ("Not judged", "open")
+    else:
+        sentence = result.summary()
+        if result.equal:
+            word, state = "Equal", "good"
+        elif result.differing:
+            word, state = "Different", "bad"
+        else:
+            word, state = ("Statistics" if result.kind == "statistics" else "Not enough recorded"), "open"
+    sentence = sentence.removeprefix(f"{word.lower()}: ")
+    sentence = sentence[:1].upper() + sentence[1:]
+    return {"state": state, "sign": {"good": "✓", "bad": "✗", "open": "!"}[state], "word": word, "sentence": sentence}
+
+
+def _figures(result: Comparison | Verdict) -> Iterator[tuple[str, str]]:
+    """(value, what it is), for the row below the verdict."""
+    if isinstance(result, Verdict):
+        for name, fraction in result.accuracy.items():
+            yield percent(fraction), f"accuracy {name}"
+        if result.exact:
+            yield number(result.differing), f"of {number(result.exact.values)} numbers differ, sim against Lava"
+            yield number(result.differing_spikes), "spikes differ, sim against Lava"
+        if result.agreement is not None:
+            yield percent(result.agreement), "same decision, float and sim"
+        yield number(result.lava_samples), f"of {number(result.samples)} samples judged by Lava"
+        return
+    if result.kind == "exact":
+        yield number(result.differing), f"of {number(result.values)} values differ"
+    yield number(result.differing_spikes), "spikes differ"
+    if result.decisions:
+        yield percent(result.decisions.agreement), "same decision"
+        for name, right in ((result.a, result.decisions.correct_a), (result.b, result.decisions.correct_b)):
+            if right is not None:
+                yield percent(right / result.decisions.samples), f"accuracy {name}"
+    yield number(result.samples), "samples compared"
+
+
+def _notes(result: Comparison | Verdict, *parts: Comparison | None) -> list[str]:
+    notes = list(result.remarks) if isinstance(result, Verdict) else []
+    return list(dict.fromkeys([*notes, *(note for c in parts if c for note in c.notes)]))
+
+
+def _counts(runs: Runs) -> Iterator[tuple[str, str, list[str]]]:
+    """Per population: name, shape, spikes and spikes per neuron-step of both runs (logical steps)."""
+    inputs, samples = input_names(runs.a, runs.b), runs.result.samples
+    for name in dict.fromkeys([*runs.a.populations, *runs.b.populations]):
+        cells = []
+        shape: tuple[int, ...] = ()
+        for trace in (runs.a, runs.b):
+            recording = trace.populations.get(name)
+            if recording is None or "spikes" not in recording.data:
+                cells += [NONE, NONE]
+                continue
+            shape = recording.shape
+            s = trace.aligned(name, "spikes")[:, :samples]
+            total = float(np.abs(s).sum(dtype=np.float64))
+            cells += [number(total), f"{total / max(1, s.size):.4f}"]
+        yield name + (" (input)" if name in inputs else ""), shape_text(shape), cells
+
+
+def _known(runs: Runs) -> Iterator[tuple[str, str]]:
+    """What the runs and the program say about themselves."""
+    for name, trace in zip(run_names(runs.a, runs.b), (runs.a, runs.b), strict=True):
+        size = f"{trace.steps} steps of {trace.dt:g} s, {number(trace.batch)} samples"
+        yield f"run {name}", f"{trace.kind}, {size}"
+        yield from ((f"run {name}: {key}", value) for key, value in trace.provenance.items())
+        if trace.digest:
+            yield f"run {name}: program", trace.digest
+        for population, events in trace.counters.items():
+            counted = ", ".join(f"{number(n)} {event.replace('_', ' ')}" for event, n in events.items() if n)
+            if counted:
+                yield f"run {name}: counted in {population}", counted
+    if runs.program:
+        yield "program", runs.program.digest
+        yield "program: target", runs.program.target
+        yield "program: registers", "proven not to overflow" if runs.program.proven else "not proven"
+        yield from (("program: remark", str(remark)) for remark in runs.program.report.get("remarks", []))
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}: ")
+        else:
+            yield prefix + key, str(value)
