@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..errors import BackendError
 from ..neurons import spec
 from ..program import ChipProgram, DenseSynapse, Population
 from ..trace import Recording, Trace
@@ -25,6 +26,8 @@ def plan_of(program: ChipProgram, job: Job) -> Plan:
     inputs, _ = encode(program, job.x)
     ranges = {e.name: (e.low, e.high) for e in program.encoders}
     ranges |= {p.name: spec(p.kind).spike_range(p.params) for p in program.populations}
+    for s in program.synapses:
+        _check_shift(s, max(map(abs, ranges[s.source])))
     return Plan(
         arithmetic="fixed_pt",
         rows=job.steps + program.depth,
@@ -42,6 +45,16 @@ def _cell(p: Population) -> Cell:
 
 def _wire(s: DenseSynapse, graded: bool) -> Wire:
     return Wire(s.name, s.source, s.target, s.weight, s.exponent, s.delay, graded, sign_mode(s.name, s.weight))
+
+
+def _check_shift(s: DenseSynapse, largest: int) -> None:
+    """Refuse the one case in which Lava's DelayDense does not wrap a sum as its Dense does."""
+    reach = int(np.abs(s.weight.astype(np.int64)).sum(axis=1).max(initial=0)) * largest
+    if s.delay and s.exponent < 0 and reach >= 1 << 31:
+        raise BackendError(
+            f"{s.name}: sums up to {reach} exceed 32 bits before they are shifted by {s.exponent}, and Lava's delayed "
+            "synapse would not wrap them; use fewer input bits"
+        )
 
 
 def provenance(outcome: Outcome) -> dict[str, str]:

@@ -13,10 +13,8 @@ import numpy as np
 
 from ..errors import BackendError, LavaMissingError, NeuroDeployError
 from ..program import ChipProgram, DenseSynapse, Encoder, Population
-from .base import Job
-from .lava import BACKEND as LAVA
+from . import simulate
 from .lava_mend import INSTALL
-from .sim import BACKEND as SIM
 
 DISTRIBUTION = "lava-nc"
 VERSION = "0.10.0"
@@ -62,8 +60,9 @@ def prove_lava(timeout: float = 120.0) -> str:
     timeout: seconds.   Raises: LavaMissingError; BackendError if Lava fails, or differs from sim.
     """
     program = two_neurons()
-    job = Job(np.arange(8.0).reshape(8, 1, 1) % 6, ("spikes", "v"), timeout=timeout)
-    here, there = SIM.run(program, job), LAVA.run(program, job)
+    x = np.arange(8.0).reshape(8, 1, 1) % 6
+    here = simulate(program, x, "sim", ("spikes", "v"))
+    there = simulate(program, x, "lava", ("spikes", "v"), timeout=timeout)
     spikes = 0
     for name in ("cf", "lif"):
         for variable in ("spikes", "v"):

@@ -86,20 +86,19 @@ def sign_mode(name: str, weight: NDArray[Any]) -> str:
     Source: lava-nc 0.10.0, lava/utils/weightutils.py, clip_weights and truncate_weights at 8 bits.
     Raises: BackendError naming the synapse and a weight that Lava would change.
     """
-    low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
-    if low >= 0:
-        mode, lost = "EXCITATORY", weight > 255
-    elif high <= 0:
-        mode, lost = "INHIBITORY", weight < -255
-    else:
-        mode, lost = "MIXED", (weight % 2 != 0) | (weight < -256) | (weight > 254)
-    if lost.any():
-        limits = {"EXCITATORY": "[0, 255]", "INHIBITORY": "[-255, 0]", "MIXED": "even and in [-256, 254]"}
-        raise BackendError(
-            f"{name}: Lava's Dense would change the weight {int(weight[lost][0])} (and {int(lost.sum()) - 1} more); "
-            f"weights of this sign must be {limits[mode]}; compile for a target with 8-bit weights, such as loihi2"
-        )
-    return mode
+    mixed = (weight % 2 == 0) & (weight >= -256) & (weight <= 254)
+    kept = {
+        "EXCITATORY": (weight >= 0) & (weight <= 255),
+        "INHIBITORY": (weight <= 0) & (weight >= -255),
+        "MIXED": mixed,
+    }
+    for mode, good in kept.items():
+        if good.all():
+            return mode
+    raise BackendError(
+        f"{name}: Lava's Dense would change {int((~mixed).sum())} weights, the first {int(weight[~mixed][0])}; weights "
+        "of both signs must be even and in [-256, 254], of one sign within 255; compile for 8-bit weights, as of loihi2"
+    )
 
 
 def check_plan(plan: Plan) -> None:
