@@ -25,7 +25,6 @@ _HOMES = {
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
     "compare": "neuro_deploy.comparison",
-    "train": "neuro_deploy.train",
     "load_program": "neuro_deploy.program",
     "save_program": "neuro_deploy.program",
     "load_trace": "neuro_deploy.trace",
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from .trace import load_trace as load_trace
     from .trace import save_trace as save_trace
     from .train import nn as nn
-    from .train import train as train
     from .train.export import export_nir as export_nir
 
 

@@ -27,7 +27,6 @@ from .program import ChipProgram, save_program
 from .trace import Trace, save_trace
 
 PACKAGES = ("neuro_deploy", "torch", "nir", "numpy", "lava-nc", "h5py")
-WITNESSES = {"cf": "our CF process in Lava", "lif": "Lava's own LIF"}
 DEFAULT_LAVA_SAMPLES = 50
 TEST_INPUT = "test.npz"
 DEMO_MARKER = ".neuro_deploy_demo"
@@ -208,9 +207,15 @@ def verify_graph(
             reference=reference,
             readout=program.readout,
             labels=label,
-            witnesses={p.name: WITNESSES.get(p.kind, p.kind) for p in program.populations},
+            witnesses=_witnesses(lava),
         )
     return Verified(program, reference, sim, lava, verdict, clock.stages)
+
+
+def _witnesses(lava: Trace | None) -> dict[str, str]:
+    """Population -> whose model in Lava judged it."""
+    told = lava.provenance if lava is not None else {}
+    return {key.removeprefix("witness "): text for key, text in told.items() if key.startswith("witness ")}
 
 
 def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> None:

@@ -32,8 +32,8 @@ def demo(
     verdict = result.verified.verdict
     out.print(verdict_table(verdict))
     say(
-        f"exported: folding the batch norm changed {result.exported.changed} of {result.exported.spikes:,} spike counts; "
-        "the file gives the folded model's spikes exactly"
+        f"export: the file gives the folded model's spikes and potentials exactly; folding the batch norm changed "
+        f"{result.exported.changed} of {result.exported.spikes:,} spike counts"
     )
     times = Table("stage", "seconds", title="time")
     for name, seconds in result.stages:
