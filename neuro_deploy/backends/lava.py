@@ -15,7 +15,7 @@ from ..errors import BackendError
 from ..neurons import spec
 from ..program import ChipProgram, DenseSynapse, Population
 from ..trace import Recording, Trace
-from .base import Job, check_program, encode
+from .base import Job, check_program
 from .lava_plan import Cell, Plan, Source, Wire, sign_mode
 from .lava_process import Outcome, run_plan
 
@@ -23,7 +23,7 @@ from .lava_process import Outcome, run_plan
 def plan_of(program: ChipProgram, job: Job) -> Plan:
     """The program and its encoded input as a plan.  Raises: BackendError, FormatError, InputError."""
     check_program(program)
-    inputs, _ = encode(program, job.x)
+    inputs, _ = program.encode(job.x)
     ranges = {e.name: (e.low, e.high) for e in program.encoders}
     ranges |= {p.name: spec(p.kind).spike_range(p.params) for p in program.populations}
     for s in program.synapses:
@@ -80,7 +80,7 @@ class Lava:
         """
         plan = plan_of(source, job)
         outcome = run_plan(plan, job.timeout, job.progress)
-        inputs, counters = encode(source, job.x)
+        inputs, counters = source.encode(job.x)
         populations = {}
         for e in source.encoders:
             spikes = np.zeros((plan.rows, job.batch, *e.shape), np.int32)

@@ -125,9 +125,8 @@ def _follow(worker: subprocess.Popen[bytes], folder: Path, plan: Plan, limit: fl
     assert worker.stdout is not None
     output = worker.stdout.fileno()
     end = time.monotonic() + limit
-    done, rest, finished = 0, b"", False
+    done, rest, finished, dead = 0, b"", False, False
     while True:
-        dead = _dead(worker)  # before reading, so that what was said before an orderly end is read first
         chunk = os.read(output, 1 << 16) if select.select([output], [], [], TICK)[0] else b""
         *lines, rest = (rest + chunk).split(b"\n")
         for word in (line.split()[1].decode() for line in lines if line.startswith(f"{MARK} ".encode())):
@@ -137,7 +136,7 @@ def _follow(worker: subprocess.Popen[bytes], folder: Path, plan: Plan, limit: fl
                 done = int(word)
                 progress(done, plan.batch)
         if finished:
-            if dead == [worker.pid] or time.monotonic() > end:
+            if worker.poll() is not None or time.monotonic() > end:
                 return
             continue
         _check_error(folder)
@@ -148,16 +147,16 @@ def _follow(worker: subprocess.Popen[bytes], folder: Path, plan: Plan, limit: fl
             )
         if dead and not chunk:
             _explain_death(worker, folder)
+        dead = not chunk and _dead(worker)  # believed only if what was said before has been read, and was not DONE
 
 
-def _dead(worker: subprocess.Popen[bytes]) -> list[int]:
-    """The worker, if it has ended, else its children that have."""
+def _dead(worker: subprocess.Popen[bytes]) -> bool:
+    """True if the worker, or a child of it, has ended."""
     if worker.poll() is not None:
-        return [worker.pid]
+        return True
     with contextlib.suppress(psutil.Error):
-        children = psutil.Process(worker.pid).children()
-        return [child.pid for child in children if child.status() == psutil.STATUS_ZOMBIE]
-    return []
+        return any(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process(worker.pid).children())
+    return False
 
 
 def _check_error(folder: Path) -> None:

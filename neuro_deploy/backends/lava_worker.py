@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -27,13 +28,14 @@ def _say(word: object) -> None:
     sys.stdout.flush()
 
 
-def _watchdog(pipe: int) -> None:
-    """Wait for the end of the parent's pipe; then end the group.
+def _watchdog(pipe: int, folder: Path) -> None:
+    """Wait for the end of the parent's pipe; then remove what the parent no longer can, and end the group.
 
     SIGTERM, not SIGKILL: it spares only multiprocessing's resource tracker, which then frees the shared memory.
     """
     while os.read(pipe, 1):
         pass
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
@@ -41,7 +43,7 @@ def main(folder: Path) -> int:
     """Run the plan in `folder`; 0 if it was run."""
     if os.getpgrp() != os.getpid():
         os.setsid()  # never end a group that is not ours
-    threading.Thread(target=_watchdog, args=(os.dup(0),), daemon=True).start()
+    threading.Thread(target=_watchdog, args=(os.dup(0), folder), daemon=True).start()
     try:
         multiprocessing.set_start_method("fork", force=True)  # Lava's processes carry what cannot be pickled
         import_lava()
