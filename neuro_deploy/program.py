@@ -36,7 +36,7 @@ FORMAT = "neuro_deploy.program"
 class Encoder:
     """Turns float input into integer spikes: q = clip(round_half_even(x * numerator / denominator) + offset).
 
-    The only place where input is rounded.  bits, signed: the payload's format (1 bit unsigned: binary spikes).
+    bits, signed: the payload's format (1 bit unsigned: binary spikes).
     low, high: the clip rule, within that format.
     """
 
@@ -169,6 +169,17 @@ class ChipProgram:
     def depth(self) -> int:
         """Largest latency: the chip runs T + depth steps for T steps of input."""
         return max((p.latency for p in self.populations), default=0)
+
+    def encode(self, x: NDArray[Any]) -> tuple[dict[str, NDArray[np.int32]], dict[str, dict[str, int]]]:
+        """Integer input by encoder, (T, B, N), and the counters {encoder: {"clipped": n}}: all rounding of input.
+
+        x: (T, B, *shape).  Raises: InputError for a wrong shape, or a program with several inputs.
+        """
+        if len(self.encoders) != 1:
+            raise InputError(f"the program has {len(self.encoders)} inputs; one is supported")
+        q, clipped = self.encoders[0].encode(x)
+        name = self.encoders[0].name
+        return {name: q.reshape(*q.shape[:2], -1)}, {name: {"clipped": clipped}}
 
     @cached_property
     def digest(self) -> str:

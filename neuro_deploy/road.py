@@ -27,7 +27,8 @@ from .program import ChipProgram, save_program
 from .trace import Trace, save_trace
 
 PACKAGES = ("neuro_deploy", "torch", "nir", "numpy", "lava-nc", "h5py")
-DEFAULT_LAVA_SAMPLES = 50
+MOST_LAVA_SAMPLES = 1000
+"""Lava runs the whole input, but not more samples than this unless told (about 1 ms a sample and step)."""
 TEST_INPUT = "test.npz"
 DEMO_MARKER = ".neuro_deploy_demo"
 
@@ -174,7 +175,7 @@ def verify_graph(
     x: NDArray[Any],
     label: NDArray[Any] | None = None,
     *,
-    lava_samples: int = DEFAULT_LAVA_SAMPLES,
+    lava_samples: int = MOST_LAVA_SAMPLES,
     options: Mapping[str, Any] | None = None,
     timeout: float | None = None,
     start: Starter = silent,
@@ -247,7 +248,7 @@ class Demonstrated:
 
 
 def demo(
-    out: Path, *, recipe: str = "digits_mlp", lava_samples: int = DEFAULT_LAVA_SAMPLES, start: Starter = silent
+    out: Path, *, recipe: str = "digits_mlp", lava_samples: int = MOST_LAVA_SAMPLES, start: Starter = silent
 ) -> Demonstrated:
     """The whole road on real digits: train, export, compile, simulate three ways, compare, report.
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError
 from ..neurons import spec
 from ..program import ChipProgram
 from ..trace import Trace
@@ -64,15 +63,3 @@ def check_program(program: ChipProgram) -> None:
         problems += [f"{population.name}: {text}" for text in found]
     if problems:
         raise FormatError("not a valid ChipProgram:\n  " + "\n  ".join(problems))
-
-
-def encode(program: ChipProgram, x: NDArray[Any]) -> tuple[dict[str, NDArray[np.int32]], dict[str, dict[str, int]]]:
-    """Integer input by encoder name, (T, B, N), and the counters {encoder: {"clipped": n}}.
-
-    Raises: InputError for a wrong shape, or a program with several inputs.
-    """
-    if len(program.encoders) != 1:
-        raise InputError(f"the program has {len(program.encoders)} inputs; one is supported")
-    encoder = program.encoders[0]
-    q, clipped = encoder.encode(x)
-    return {encoder.name: q.reshape(*q.shape[:2], -1)}, {encoder.name: {"clipped": clipped}}

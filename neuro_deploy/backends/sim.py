@@ -19,7 +19,7 @@ from ..fixed import Ints, shift, wrap_int32
 from ..neurons import part
 from ..program import ChipProgram, DenseSynapse, Population
 from ..trace import Recording, Trace
-from .base import Job, check_program, encode
+from .base import Job, check_program
 
 EXACT_FLOAT64 = 1 << 53
 
@@ -44,7 +44,7 @@ class _Run:
         check_program(program)
         self.program, self.job = program, job
         self.rows = job.steps + program.depth
-        inputs, counters = encode(program, job.x)
+        inputs, counters = program.encode(job.x)
         self.counters: dict[str, dict[str, int]] = counters
         self.spikes: dict[str, NDArray[np.int32]] = {}
         for name, q in inputs.items():

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out_dir: Path = typer.Option(Path("demo_out"), "--out", help="Where its files go; an earlier demo is replaced."),
-    lava_samples: int = typer.Option(50, "--lava-samples", help="How many samples Lava runs; 0: without Lava."),
+    lava_samples: int = typer.Option(1000, "--lava-samples", help="Most samples that Lava runs; 0: without Lava."),
 ) -> None:
     """Train on real digits, export, compile for Loihi 2, run in float, in sim and in Lava, compare, report.
 

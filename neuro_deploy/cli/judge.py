@@ -69,7 +69,7 @@ def verify(
     source: Path = typer.Argument(help="A NIR file."),
     input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
     target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
-    lava_samples: int = typer.Option(50, "--lava-samples", help="How many samples Lava runs; 0: without Lava."),
+    lava_samples: int = typer.Option(1000, "--lava-samples", help="Most samples that Lava runs; 0: without Lava."),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
     timeout: float | None = typer.Option(None, "--timeout", help="Seconds that the Lava run may take."),
