@@ -293,6 +293,24 @@ def test_the_first_divergence_is_the_first(places: list[tuple[tuple[str, str], t
 SMALL = run(samples=2, steps=4)
 
 
+def test_ties_go_by_population_sample_neuron_variable(sim: Trace) -> None:
+    """All at logical step 3: row 4 of fc1, row 5 of out."""
+    places = [
+        ("fc1", "h", (4, 0, 3)),
+        ("fc1", "spikes", (4, 1, 0)),
+        ("fc1", "v", (4, 0, 4)),
+        ("out", "v", (5, 0, 0, 0)),
+    ]
+    for first, *later in (places, [places[1], places[3]], [("fc1", "spikes", (4, 0, 3)), *places]):
+        other = sim
+        for place in (*later, first):
+            other = changed(other, *place)
+        found = compare(sim, other).first
+        name, variable, (_, sample, *neuron) = first
+        assert found and (found.population, found.variable, found.step) == (name, variable, 3)
+        assert (found.sample, found.neuron) == (sample, tuple(neuron))
+
+
 @given(
     hnp.arrays(np.int32, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(-2, 2)),
     st.randoms(use_true_random=False),

@@ -137,10 +137,13 @@ def test_a_big_run_gives_a_small_file(tmp_path: Path) -> None:
     assert path.stat().st_size < 10_000_000
     assert drawn["populations"][1]["membrane"]["neurons"][0]["label"] == "77"
     assert drawn["populations"][0]["rows"] == 1000 and drawn["populations"][0]["cut"]
-    small = Recording((5,), 1, unit, {k: v[:12, :, :5] for k, v in data.items()})
-    many = Trace({f"l{i}": small for i in range(60)}, 10, 0.001, "sim", "integer")
+    small = Recording((5,), 1, unit, {k: v[:, :, :5] for k, v in data.items()})
+    many = Trace({f"l{i}": small for i in range(60)}, 1000, 0.001, "sim", "integer")
     drawn = view(Runs(many, many, compare(many, many), None))
     assert len(drawn["populations"]) == 40 and drawn["omitted"] == 20
+    assert sum(len(e["t"]) for p in drawn["populations"] for e in p["raster"]["events"]) <= 160_000
+    lines = [line["v"] for p in drawn["populations"] for n in p["membrane"]["neurons"] for line in n["lines"]]
+    assert 0 < sum(len(run) for line in lines for run in line) <= 320_000
 
 
 def test_samples_that_differ_come_first() -> None:
