@@ -19,6 +19,10 @@ from neuro_deploy.cli import run
 from neuro_deploy.files import write_npz
 
 
+COMMANDS = ("demo", "train", "export", "compile", "simulate", "compare", "verify", "inspect")
+COMMANDS += ("targets", "models", "doctor", "install-lava")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a network, its input, and an old output file that must survive."""
@@ -77,8 +81,7 @@ def test_verify_without_lava(here: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_help_has_an_example_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ["demo", "train", "export", "compile", "simulate", "compare", "verify", "inspect", "targets", "models", "doctor", "install-lava"]
-    for command in commands:
+    for command in COMMANDS:
         run([command, "--help"])
         assert f"Example: neuro_deploy {command}" in " ".join(capsys.readouterr().out.split()), command
 
@@ -153,7 +156,7 @@ def test_unknown_recipes_and_runs(here: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_an_interrupted_training_run_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C in the middle: exit 130 or 2 with the remedy, export refuses; --resume ends the same."""
+    """Ctrl-C in the middle: one line with the remedy; export refuses; --resume ends as if nothing had happened."""
     small = ["--set", "training.epochs=6", "--set", "network.args.hidden=[20, 12]"]
     command = [sys.executable, "-c", "from neuro_deploy.cli import main; main()", "train", "digits_mlp", *small]
     process = subprocess.Popen([*command, "--out", "run"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

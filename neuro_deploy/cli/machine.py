@@ -57,24 +57,26 @@ def doctor() -> None:
 
     Example: [bold]neuro_deploy doctor[/bold]
     """
-    from ..backends.doctor import checkup
+    from ..backends.doctor import check_all
 
-    with progress("checking") as update:
-        findings = checkup(update)
+    with progress("checking"):
+        checks = check_all()
     table = Table("", "part", "version", "what was seen", "remedy")
-    for found in findings:
-        mark = "[green]ok[/green]" if found.works else "[red]no[/red]"
-        table.add_row(mark, found.name, escape(found.version), escape(found.detail), escape(found.remedy))
+    for check in checks:
+        mark = "[green]ok[/green]" if check.works else "[red]no[/red]"
+        table.add_row(mark, check.name, escape(check.version), escape(check.detail), escape(check.remedy))
     out.print(table)
 
 
 def install_lava(
-    upgrade: bool = typer.Option(False, "--reinstall", help="Install again, even if it works."),
+    timeout: float = typer.Option(120.0, "--timeout", help="Seconds that the proof may take."),
 ) -> None:
-    """Install Lava (lava-nc 0.10.0), which its authors no longer release, and prove that it runs here.
+    """Install Lava (lava-nc 0.10.0, its last release) and prove that it runs here.
 
     Example: [bold]neuro_deploy install-lava[/bold]
     """
     from ..backends.lava_install import install_lava as install
 
-    say(install(reinstall=upgrade))
+    with progress("installing Lava"):
+        status = install(timeout)
+    say(f"Lava {status.version}: {status.detail}")
