@@ -106,64 +106,45 @@ def verdict_table(verdict: Verdict) -> RenderableType:
 
 def program_table(program: ChipProgram) -> RenderableType:
     """What is in a ChipProgram."""
-    weights = sum(int(np.count_nonzero(s.weight)) for s in program.synapses)
-    proven = Text("yes: no register can wrap or clip", "green") if program.proven else Text("no", WARN)
+    return Group(_program_head(program), Text(), *_program_parts(program), *_compile_report(program))
+
+
+def _program_head(program: ChipProgram) -> Table:
+    nonzero = sum(int(np.count_nonzero(s.weight)) for s in program.synapses)
+    total = sum(s.weight.size for s in program.synapses)
     readout = program.readout
-    head = facts(
+    decision = f"{readout.rule} of {readout.population}, {_window(readout.start, readout.stop)}" if readout else NONE
+    return facts(
         [
             ("target", program.target),
             ("digest", program.digest),
             ("dt", f"{program.dt:g} s"),
             ("longest run", f"{number(program.max_steps)} steps, then {program.depth} more to drain"),
-            ("proven", proven),
+            ("proven", Text("yes: no register can wrap or clip", "green") if program.proven else Text("no", WARN)),
             ("neurons", number(sum(p.size for p in program.populations))),
-            (
-                "synapses",
-                f"{number(weights)} that are not zero, of {number(sum(s.weight.size for s in program.synapses))}",
-            ),
-            (
-                "readout",
-                f"{readout.rule} of {readout.population}, {_window(readout.start, readout.stop)}" if readout else NONE,
-            ),
+            ("synapses", f"{number(nonzero)} that are not zero, of {number(total)}"),
+            ("readout", decision),
         ]
     )
-    encoders = (
-        (
-            e.name,
-            shape_text(e.shape),
-            f"x * {e.numerator}/{e.denominator}" + (f" + {e.offset}" if e.offset else ""),
-            e.format,
-            f"{e.low} .. {e.high}",
-        )
-        for e in program.encoders
-    )
-    populations = (
-        (p.name, p.kind, shape_text(p.shape), p.latency, ", ".join(f"{k} {span(v)}" for k, v in p.params.items()))
-        for p in program.populations
-    )
-    synapses = (
-        (
-            s.name,
-            f"{s.source} -> {s.target}",
-            s.kind,
-            shape_text(s.weight.shape),
-            s.exponent,
-            s.delay,
-            span(s.weight),
-            number(int(np.count_nonzero(s.weight))),
-        )
-        for s in program.synapses
-    )
-    return Group(
-        head,
-        Text(),
-        table("Inputs", ("name", "shape", "integer", "format", "clipped to"), encoders),
-        table("Populations", ("name", "kind", "shape", "latency#", "integer parameters"), populations),
-        table(
-            "Synapses", ("name", "from, to", "kind", "shape", "exponent#", "delay#", "weights", "not zero#"), synapses
-        ),
-        *_compile_report(program),
-    )
+
+
+def _program_parts(program: ChipProgram) -> Iterator[Table]:
+    rows: list[tuple[object, ...]] = []
+    for e in program.encoders:
+        rule = f"x * {e.numerator}/{e.denominator}" + (f" + {e.offset}" if e.offset else "")
+        rows.append((e.name, shape_text(e.shape), rule, e.format, f"{e.low} .. {e.high}"))
+    yield table("Inputs", ("name", "shape", "integer", "format", "clipped to"), rows)
+    rows = []
+    for p in program.populations:
+        params = ", ".join(f"{name} {span(values)}" for name, values in p.params.items())
+        rows.append((p.name, p.kind, shape_text(p.shape), p.latency, params))
+    yield table("Populations", ("name", "kind", "shape", "latency#", "integer parameters"), rows)
+    rows = []
+    for s in program.synapses:
+        ends, nonzero = f"{s.source} -> {s.target}", number(int(np.count_nonzero(s.weight)))
+        rows.append((s.name, ends, s.kind, shape_text(s.weight.shape), s.exponent, s.delay, span(s.weight), nonzero))
+    columns = ("name", "from, to", "kind", "shape", "exponent#", "delay#", "weights", "not zero#")
+    yield table("Synapses", columns, rows)
 
 
 def _window(start: int, stop: int) -> str:
