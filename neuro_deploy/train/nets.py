@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, NeuroDeployError, RecipeError
 from ..neurons import NEURONS, part
+from .datasets import Dataset
+from .recipe import Recipe, did_you_mean
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -61,3 +66,49 @@ def mlp(
         except TypeError as error:
             raise InputError(f"mlp: neuron_args do not fit {build.__name__}: {error}") from None
     return nn.Sequential(layers)
+
+
+def build(recipe: Recipe, data: Dataset) -> nn.Module:
+    """The network of a recipe, untrained; `recipe.seed` decides its weights.  torch's global generator stays as it is.
+
+    Imports and runs the code that `network.factory` names.
+    Raises: RecipeError if it cannot be imported, does not take the recipe's arguments, or does not fit the data.
+    """
+    name, args = recipe.network.factory, recipe.network.args
+    module, _, function = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), function)
+        known = inspect.signature(factory).parameters
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise RecipeError(f"network.factory: cannot import '{name}' ({error})") from error
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    strange = [] if open_ended else [key for key in args if key not in known]
+    if strange:
+        lines = [f"network.args.{key}: '{name}' does not take it; {did_you_mean(key, tuple(known))}" for key in strange]
+        raise RecipeError("\n".join(lines))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        try:
+            model = factory(**{"steps": recipe.network.steps, **args})
+        except (NeuroDeployError, TypeError, ValueError) as error:
+            raise RecipeError(f"network.args: '{name}' refuses them: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise RecipeError(f"network.factory: '{name}' gave a {type(model).__name__}, not a torch module")
+    _check_fit(model, recipe, data)
+    return model
+
+
+def _check_fit(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
+    x = torch.zeros(recipe.network.steps, 1, *data.shape)
+    want = (recipe.network.steps, 1, data.classes)
+    try:
+        with torch.no_grad():
+            got = tuple(model.eval()(x).shape)
+    except (NeuroDeployError, RuntimeError, ValueError, IndexError) as error:
+        raise RecipeError(
+            f"network.args: the network does not accept {data.name}'s {tuple(x.shape)}: {error}"
+        ) from error
+    finally:
+        model.train()
+    if got != want:
+        raise RecipeError(f"network.args: the network gives {got}, but {data.name} needs (T, B, classes) = {want}")

@@ -1,0 +1,191 @@
+"""The training loop: one process, CPU or GPU; the same seed gives the same weights, also after an interruption."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from ..errors import RecipeError, TrainingError
+from ..files import write_text
+from ..neurons.torch import SpikingNeuron, observe
+from .datasets import Dataset, load_dataset
+from .losses import balance_loss, decide, rate_cross_entropy
+from .nets import build
+from .recipe import FILE as RECIPE
+from .recipe import Recipe, load_recipe
+from .runs import CURVES, METRICS, Metrics, finish, not_finite, open_run
+from .session import Session, fabric_for, restore, save, schedule, seeded, start
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 1024
+REMEDY = "try a smaller training.lr or training.alpha_lr in a new run"
+
+
+def _quiet(*args: Any) -> None:
+    """A callback that does nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A training run that ended.  history: the metrics of every epoch."""
+
+    run_dir: Path
+    recipe: Recipe
+    history: Sequence[Metrics]
+
+    @property
+    def test_accuracy(self) -> float:
+        """Of the final weights on the test set, [0, 1]."""
+        return float(self.history[-1]["test_accuracy"])
+
+
+def train(
+    recipe: Recipe | str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    progress: Callable[[int, int], None] = _quiet,
+    on_epoch: Callable[[Metrics], None] = _quiet,
+) -> Result:
+    """Train a network by a recipe and leave a run directory (see `runs`).
+
+    recipe: a name, a TOML file, or a Recipe.   out_dir: absent or empty, unless `resume`.
+    device: "auto" (a GPU if there is one), "cpu" or "cuda".   overrides: "section.key=value", as in `load_recipe`.
+    progress: called after every batch with (batches done, batches in all).   on_epoch: called with an epoch's metrics.
+    The weights are those after the last epoch; the test set is measured every epoch, but decides nothing.
+    The order of samples and all random numbers of an epoch follow from the recipe's seed and the epoch: on one machine
+    the same recipe gives the same weights bit for bit, resumed or not (on a GPU: as far as its libraries repeat sums).
+    Raises: RecipeError, FileError; TrainingError if it cannot start or go on, was interrupted, or diverged.
+    """
+    if isinstance(recipe, Recipe):
+        if overrides:
+            raise RecipeError("overrides need a recipe's name or file; change a Recipe with model_copy instead")
+    else:
+        recipe = load_recipe(recipe, overrides)
+    fabric = fabric_for(device)
+    data = load_dataset(recipe.data.name)
+    model = build(recipe, data)
+    out = Path(out_dir)
+    checkpoint = open_run(out, resume)
+    session = start(recipe, data, fabric, model)
+    history = restore(session, checkpoint, out) if checkpoint else []
+    if not checkpoint:
+        save(session, out, history)
+    write_text(out / RECIPE, recipe.to_toml())
+    write_text(out / METRICS, "".join(json.dumps(line) + "\n" for line in history))
+    try:
+        with SummaryWriter(out / CURVES, purge_step=len(history) + 1) as curves:
+            for epoch in range(len(history) + 1, recipe.training.epochs + 1):
+                metrics = _epoch(session, epoch, progress)
+                save(session, out, [*history, metrics])
+                history.append(metrics)
+                _report(metrics, out, curves)
+                on_epoch(metrics)
+    except KeyboardInterrupt:
+        of = f"epoch {len(history)} of {recipe.training.epochs}"
+        raise TrainingError(f"{out}: interrupted after {of}; the same command with --resume goes on") from None
+    finish(out, model, recipe, history, str(fabric.device))
+    return Result(out, recipe, tuple(history))
+
+
+def _epoch(session: Session, epoch: int, progress: Callable[[int, int], None]) -> Metrics:
+    """Train for an epoch, then measure.  Raises: TrainingError if the loss or a weight is not finite."""
+    begin = time.perf_counter()
+    with seeded(session, epoch) as generator:
+        loss, accuracy = _train_epoch(session, epoch, generator, progress)
+    bad = not_finite(session.model) or ([] if math.isfinite(loss) else ["the loss"])
+    if bad:
+        raise TrainingError(f"epoch {epoch}: NaN or infinity in {', '.join(bad)}; {REMEDY}")
+    test_accuracy, rates = evaluate(session.model, session.data, session.recipe.network.steps)
+    neurons = {name: m for name, m in session.model.named_modules() if isinstance(m, SpikingNeuron)}
+    return {
+        "epoch": epoch,
+        "loss": loss,
+        "train_accuracy": accuracy,
+        "test_accuracy": test_accuracy,
+        "lr": session.optimizer.param_groups[0]["lr"],
+        "rates": rates,
+        "alpha": {name: module.alpha.tolist() for name, module in neurons.items()},
+        "seconds": time.perf_counter() - begin,
+    }
+
+
+def _train_epoch(
+    session: Session, epoch: int, generator: torch.Generator, progress: Callable[[int, int], None]
+) -> tuple[float, float]:
+    """One pass over the training set; mean loss and accuracy as seen on the way."""
+    settings, device = session.recipe.training, session.fabric.device
+    x, y = torch.tensor(session.data.train_x), torch.tensor(session.data.train_y)
+    batches = torch.split(torch.randperm(len(x), generator=generator), settings.batch_size)
+    total = settings.epochs * len(batches)
+    loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
+    session.wrapped.train()
+    for i, batch in enumerate(batches):
+        done = (epoch - 1) * len(batches) + i
+        for group, rate in zip(session.optimizer.param_groups, session.rates, strict=True):
+            group["lr"] = rate * schedule(settings.schedule, done / total)
+        label = y[batch].to(device)
+        loss, chosen = _train_batch(session, x[batch].to(device), label)
+        loss_sum += loss * len(batch)
+        hits += (chosen == label).sum()
+        progress(done + 1, total)
+    return loss_sum.item() / len(x), hits.item() / len(x)
+
+
+def _train_batch(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of the optimizer; the loss () and the chosen classes (B,)."""
+    settings = session.recipe.training
+    shown = x.expand(session.recipe.network.steps, *x.shape)
+    with observe(session.model) as states:
+        spikes = session.wrapped(shown)
+    loss = rate_cross_entropy(spikes, label, session.recipe.readout.scale, settings.label_smoothing)
+    if settings.balance_weight:
+        loss = loss + settings.balance_weight * balance_loss(states)
+    session.stepper.zero_grad()
+    session.fabric.backward(loss)
+    session.stepper.step()
+    return loss.detach(), decide(spikes.detach())
+
+
+def evaluate(model: nn.Module, data: Dataset, steps: int) -> tuple[float, dict[str, float]]:
+    """Test accuracy, [0, 1], and mean |spikes| a neuron and step of each population; leaves the model in eval mode."""
+    device = next(model.parameters()).device
+    hits, sums = 0, dict[str, float]()
+    x, y = torch.tensor(data.test_x), torch.tensor(data.test_y)
+    model.eval()
+    for part, label in zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True):
+        with torch.no_grad(), observe(model) as states:
+            spikes = model(part.to(device).expand(steps, *part.shape))
+        hits += int((decide(spikes).cpu() == label).sum())
+        for name, state in states.items():
+            sums[name] = sums.get(name, 0.0) + state.spikes.abs().mean().item() * len(part)
+    return hits / len(x), {name: value / len(x) for name, value in sums.items()}
+
+
+def _report(metrics: Metrics, out: Path, curves: SummaryWriter) -> None:
+    """Add an epoch to metrics.jsonl, to the curves and to the log."""
+    with (out / METRICS).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(metrics) + "\n")
+    epoch = metrics["epoch"]
+    for name in ("loss", "train_accuracy", "test_accuracy", "lr"):
+        curves.add_scalar(name, metrics[name], epoch)
+    for name, rate in metrics["rates"].items():
+        curves.add_scalar(f"rate/{name}", rate, epoch)
+    for name, alpha in metrics["alpha"].items():
+        for t, value in enumerate(alpha):
+            curves.add_scalar(f"alpha/{name}/{t}", value, epoch)
+    log.info("epoch %d: loss %.4f, test accuracy %.4f", epoch, metrics["loss"], metrics["test_accuracy"])

@@ -1,0 +1,192 @@
+"""Training recipes: strict TOML, data only, with one exception: `network.factory` names code to import."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import RecipeError
+from ..files import check_readable
+from ..resources import resource_dir
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "recipe.toml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataSettings(_Strict):
+    """name: a dataset of `train.datasets.DATASETS`."""
+
+    name: str
+
+
+class NetworkSettings(_Strict):
+    """The network, and its time.
+
+    factory: "module:function", called with steps=T and `args`; gives an nn.Module (T, B, *shape) -> (T, B, classes).
+        It is imported and run: train by recipes that you trust.
+    steps: T, the steps that a sample is shown.   dt: seconds a step, > 0.
+    """
+
+    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    steps: int = Field(ge=1)
+    dt: float = Field(gt=0)
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingSettings(_Strict):
+    """Optimization.
+
+    lr: peak learning rate.   alpha_lr: of the surrogates' sharpness; 0 keeps it.   weight_decay: of matrices only.
+    schedule: one_cycle (30 % cosine warm-up from lr/25, then cosine to 0), cosine, or constant.
+    balance_weight: of the positive-negative balance loss.   label_smoothing: [0, 1).
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = Field(gt=0)
+    alpha_lr: float = Field(ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    balance_weight: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class ReadoutSettings(_Strict):
+    """How the last population decides.  scale: logits = scale * spikes a step, in the loss only."""
+
+    rule: Literal["spike_count"] = "spike_count"
+    scale: float = Field(default=1.0, gt=0)
+
+
+class Recipe(_Strict):
+    """All that a training run depends on, beside code and hardware."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    title: str = ""
+    seed: int = Field(default=0, ge=0)
+    data: DataSettings
+    network: NetworkSettings
+    training: TrainingSettings
+    readout: ReadoutSettings = ReadoutSettings()
+
+    def to_toml(self) -> str:
+        """The recipe with every default written out; `load_recipe` gives an equal one back."""
+        return tomli_w.dumps(self.model_dump(by_alias=True))
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that came with this installation, sorted."""
+    return tuple(sorted(path.parent.name for path in resource_dir("models").glob(f"*/{FILE}")))
+
+
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by its name ("digits_mlp") or from a TOML file.
+
+    overrides: "section.key=value" with a TOML value, or plain text; applied before the recipe is checked.
+    Raises: RecipeError for an unknown name or key (with the nearest ones), and with all problems at once; FileError.
+    """
+    path = _find(str(name_or_path))
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file ({error})") from error
+    problems = [problem for text in overrides if (problem := _override(raw, text))]
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        problems += [_explain(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        raise RecipeError("\n  ".join([f"{path}: not a valid recipe:", *problems])) from error
+    if problems:
+        raise RecipeError("\n  ".join([f"{path}: cannot change the recipe:", *problems]))
+    return recipe
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The keys in which two recipes (as `model_dump` gives them) differ, each as "section.key: this, not that"."""
+    a, b = dict(_flat(one)), dict(_flat(other))
+    keys = dict.fromkeys([*a, *b])
+    return [f"{key}: {a.get(key)!r}, not {b.get(key)!r}" for key in keys if a.get(key) != b.get(key)]
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint that names the nearest of `known`, or all of them."""
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+
+
+def _find(text: str) -> Path:
+    if text.endswith(".toml"):
+        return check_readable(text, "a recipe (TOML)")
+    names = recipe_names()
+    if text not in names:
+        hint = did_you_mean(text, names)
+        raise RecipeError(f"unknown recipe '{text}'; {hint} A path to a .toml file works as well.")
+    return resource_dir("models") / text / FILE
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """Every dotted key that a recipe may have."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + (field.alias or name)
+
+
+def _override(raw: dict[str, Any], text: str) -> str | None:
+    """Apply "section.key=value" to `raw`; or say what is wrong with it."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    known = tuple(_keys())
+    if not equals:
+        return f"--set {text}: expected section.key=value"
+    if key not in known and not key.startswith("network.args."):
+        return f"--set {key}: no such key; {did_you_mean(key, known)}"
+    *tables, last = key.split(".")
+    place = raw
+    for name in tables:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            return f"--set {key}: '{name}' is not a table"
+    place[last] = _value(value.strip())
+    return None
+
+
+def _value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(map(str, location))
+    return (
+        f"{key}: no such key; {did_you_mean(key, tuple(_keys()))}" if kind == "extra_forbidden" else f"{key}: {message}"
+    )

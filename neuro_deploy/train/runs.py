@@ -1,0 +1,162 @@
+"""Run directories: what a training run leaves behind, and how it is read again.
+
+    recipe.toml     the recipe, resolved          checkpoint.pt   the newest whole epoch, to resume from
+    metrics.jsonl   one line an epoch             weights.pt      the trained weights, at the end
+    tensorboard/    the same as curves            run.json        final metrics and versions, at the very end
+
+Everything but metrics and curves is written by atomic rename; weights and checkpoints hold tensors and plain data only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import __version__
+from ..errors import NeuroDeployError, TrainingError
+from ..files import atomic_write, write_text
+from .datasets import Dataset, load_dataset
+from .nets import build
+from .recipe import FILE as RECIPE
+from .recipe import Recipe, load_recipe
+
+CHECKPOINT, WEIGHTS, METRICS, SUMMARY, CURVES = (
+    "checkpoint.pt",
+    "weights.pt",
+    "metrics.jsonl",
+    "run.json",
+    "tensorboard",
+)
+PACKAGES = ("torch", "numpy", "lightning-fabric", "scikit-learn")
+CHECKPOINT_KEYS = ("recipe", "epoch", "model", "optimizer", "history")
+
+Metrics = Mapping[str, Any]
+"""What was measured in an epoch: epoch, loss, train_accuracy, test_accuracy, lr, rates, alpha, seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished training run.  model: in eval mode, on the CPU; metrics: of the last epoch."""
+
+    recipe: Recipe
+    model: nn.Module
+    data: Dataset
+    metrics: Metrics
+
+
+def save_tensors(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain data, atomically.  Raises: FileError."""
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        torch.save(dict(state), stream)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read what `save_tensors` wrote; no code is run.  Raises: TrainingError if it is missing or damaged."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: is missing; train again in another --out") from None
+    except Exception as error:  # torch.load raises nearly anything for a damaged file
+        raise TrainingError(f"{path}: cannot be read, or is damaged ({_line(error)}); train again") from error
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path}: holds a {type(state).__name__}, not tensors by name; train again")
+    return state
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    """Put weights into a model.  Raises: TrainingError if they do not fit, or hold NaN or infinity."""
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise TrainingError(f"{path}: the weights do not fit the recipe's network ({_line(error)})") from error
+    if bad := not_finite(model):
+        raise TrainingError(f"{path}: NaN or infinity in {', '.join(bad)}; train again")
+
+
+def not_finite(model: nn.Module) -> list[str]:
+    """Names of the parameters and buffers that hold NaN or infinity."""
+    return [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+
+
+def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
+    """Prepare a run directory; the checkpoint to go on from, or None to start.
+
+    Raises: TrainingError if it holds something and `resume` is False, or nothing to resume if it is True.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        leftovers = [path for path in out.iterdir() if path.name.startswith(".") and path.suffix == ".tmp"]
+        content = [path for path in out.iterdir() if path not in leftovers]
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: cannot be a run directory ({os.strerror(error.errno or 0)}); choose another --out"
+        ) from error
+    if not resume:
+        if content:
+            raise TrainingError(f"{out}: is not empty; choose another --out, or go on with a run in it by --resume")
+        return None
+    if not (out / CHECKPOINT).exists():
+        raise TrainingError(f"{out}: holds no {CHECKPOINT} to resume from; leave out --resume to start in an empty one")
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    checkpoint = load_tensors(out / CHECKPOINT)
+    if missing := [key for key in CHECKPOINT_KEYS if key not in checkpoint]:
+        raise TrainingError(f"{out / CHECKPOINT}: lacks {', '.join(missing)}; train again in another --out")
+    return checkpoint
+
+
+def finish(out: Path, model: nn.Module, recipe: Recipe, history: list[Metrics], device: str) -> None:
+    """Write the weights, then run.json, which says that the run is whole.  Raises: FileError."""
+    save_tensors(out / WEIGHTS, {name: value.detach().cpu() for name, value in model.state_dict().items()})
+    summary = {
+        "finished": True,
+        "recipe": recipe.name,
+        "metrics": history[-1],
+        "device": device,
+        "versions": {
+            "neuro_deploy": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
+    }
+    write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+
+def load_run(run_dir: str | os.PathLike[str]) -> Run:
+    """A finished training run: its recipe, its trained model and its data.
+
+    Imports and runs the code that the recipe's `network.factory` names.
+    Raises: TrainingError if the directory is not a run, or unfinished, or damaged; RecipeError.
+    """
+    out = Path(run_dir)
+    try:
+        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+        metrics = summary["metrics"] if summary["finished"] else None
+    except OSError:
+        if (out / CHECKPOINT).exists():
+            command = f"neuro_deploy train {out / RECIPE} --out {out} --resume"
+            raise TrainingError(f"{out}: the run is not finished; go on with: {command}") from None
+        raise TrainingError(f"{out}: is not a run directory; make one by 'neuro_deploy train'") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{out / SUMMARY}: is damaged ({_line(error)}); train again") from error
+    try:
+        recipe = load_recipe(out / RECIPE)
+    except NeuroDeployError as error:
+        raise TrainingError(f"{out}: the run's recipe cannot be used: {error}") from error
+    data = load_dataset(recipe.data.name)
+    model = build(recipe, data)
+    load_weights(model, load_tensors(out / WEIGHTS), out / WEIGHTS)
+    return Run(recipe, model.eval(), data, metrics or {})
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
