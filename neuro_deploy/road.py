@@ -125,7 +125,7 @@ def export_run(run_dir: Path, path: Path) -> Exported:
     Raises: TrainingError, UnsupportedError, FileError; BackendError if the file does not give the same numbers.
     """
     from .train import load_run
-    from .train.export import export_folded
+    from .train.export import export_folded, states_of
     from .train.fold import fold
 
     run = load_run(run_dir)
@@ -144,7 +144,7 @@ def export_run(run_dir: Path, path: Path) -> Exported:
     )
     write_nir(graph, path)
     x, _ = data.test_input(recipe.network.steps)
-    trained, kept = _states(run.model, x), _states(folded.model, x)
+    trained, kept = states_of(run.model, x), states_of(folded.model, x)
     total, changed = 0, 0
     read = simulate(read_nir(path), x, "reference", ("spikes", "v"))
     for (name, before), after in zip(trained.items(), kept.values(), strict=True):
@@ -156,17 +156,6 @@ def export_run(run_dir: Path, path: Path) -> Exported:
         total += before["spikes"].size
         changed += int((before["spikes"] != after["spikes"]).sum())
     return Exported(graph, total, changed)
-
-
-def _states(model: Any, x: NDArray[np.float32]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Spikes and v of every neuron module, from one forward pass over the whole input."""
-    import torch
-
-    from .neurons.torch import observe
-
-    with torch.no_grad(), observe(model) as seen:
-        model(torch.from_numpy(x))
-    return {name: {"spikes": s.spikes.numpy(), "v": s.v.numpy()} for name, s in seen.items()}
 
 
 def verify_graph(

@@ -18,7 +18,6 @@ import neuro_deploy as nd
 from neuro_deploy.cli import run
 from neuro_deploy.files import write_npz
 
-
 COMMANDS = ("demo", "train", "export", "compile", "simulate", "compare", "verify", "inspect")
 COMMANDS += ("targets", "models", "doctor", "install-lava")
 

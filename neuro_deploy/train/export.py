@@ -10,12 +10,14 @@ from typing import Any
 import nir
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from .. import __version__
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import part, spec, specs
 from ..neurons.base import METADATA
+from ..neurons.torch import observe
 from ..program import Readout
 from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
 
@@ -100,6 +102,13 @@ def export_folded(
     told["readout"] = {k: getattr(population, k) for k in ("population", "rule", "start", "stop")}
     told.update(metadata or {})
     return nir.NIRGraph(nodes, edges, metadata={METADATA: told}, type_check=False)
+
+
+def states_of(model: nn.Module, x: NDArray[np.float32]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Module name -> {"spikes", "v"}, (T, B, *shape), of every neuron module, from one forward pass over x."""
+    with torch.no_grad(), observe(model) as seen:
+        model(torch.from_numpy(x))
+    return {name: {"spikes": s.spikes.numpy(), "v": s.v.numpy()} for name, s in seen.items()}
 
 
 def _names(folded: Folded) -> dict[str, str]:

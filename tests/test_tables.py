@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 from rich.console import Console, RenderableType
+from runs import changed, floated, program, run, with_data
 
 from neuro_deploy.comparison import compare, judge
 from neuro_deploy.report.tables import comparison_table, program_table, trace_table, verdict_table
 from neuro_deploy.report.text import number
-
-from .runs import changed, floated, program, run, with_data
 
 
 def shown(item: RenderableType) -> str:

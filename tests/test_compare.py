@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+from runs import changed, floated, program, run, with_data, with_recording
 
 import neuro_deploy as nd
 from neuro_deploy.comparison import Comparison, compare, input_names, judge
 from neuro_deploy.comparison.exact import Pair, blocks, compare_values, max_distance
 from neuro_deploy.errors import FileError, FormatError, InputError
 from neuro_deploy.trace import VARIABLES, Recording, Trace, save_trace
-
-from .runs import changed, floated, program, run, with_data, with_recording
 
 
 @pytest.fixture(scope="module")

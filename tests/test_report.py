@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from runs import changed, floated, program, run, with_data
 
 from neuro_deploy.comparison import compare, judge
 from neuro_deploy.errors import FileError, InputError
 from neuro_deploy.report import write_report
 from neuro_deploy.report.views import SAMPLES, Runs, choose_samples, view
 from neuro_deploy.trace import Recording, Trace
-
-from .runs import changed, floated, program, run, with_data
 
 EVIL = "</script><script>console.error('evil')</script><img src=x onerror=alert(1)>"
 
