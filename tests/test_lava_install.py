@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuro_deploy.backends import doctor, lava_install, lava_mend
+from neuro_deploy.backends import doctor, lava_install, lava_mend, simulate
 from neuro_deploy.errors import BackendError, LavaMissingError, LavaTimeoutError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +98,22 @@ def test_install_lava_proves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     status = lava_install.install_lava()
     assert asked == [["--no-deps", "--ignore-requires-python", "lava-nc==0.10.0"]]
     assert (status.version, status.works) == ("0.10.0", True)
-    assert status.detail == "a run of two neurons gave the same 15 spikes as sim"
+    assert status.detail == "a run of two neurons gave the 15 spikes that it should"
+
+
+def test_what_two_neurons_should_do_is_what_sim_says() -> None:
+    trace = simulate(lava_install.two_neurons(), np.arange(8.0).reshape(8, 1, 1) % 6, "sim")
+    seen = {
+        (n, k): tuple(trace.populations[n].data[k].ravel().tolist()) for n in ("cf", "lif") for k in ("spikes", "v")
+    }
+    assert seen == lava_install.EXPECTED
+
+
+@pytest.mark.lava
+def test_a_lava_with_other_numbers_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(lava_install.EXPECTED, ("lif", "v"), (1,) * 10)
+    with pytest.raises(BackendError, match="v of 'lif' is"):
+        lava_install.prove_lava()
 
 
 def test_pip_that_fails_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
