@@ -5,7 +5,8 @@ A kind's folder holds
     integer.py  start(), step(): the chip's arithmetic, for backends/sim
     torch.py    MODULE, from_neuron(), to_neuron(): the trainable module
     lava.py     fixed(), floating(): Lava process and model, from the equations, sharing no function with integer.py
-                WITNESS: whose model; STATES: Vars to clear; BIAS: the Var of the bias; SHOWS: Vars to record
+                WITNESS: whose model; STATES: Vars to clear; BIAS: the Var of the bias; SHOWS: Vars to record;
+                a model keeps what it sent as `s_out_buff`, as Lava's own do
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class FixedRelay(PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         self.v[:] = self.a_in.recv().astype(np.int64) * 64 + self.bias_mant * 2**self.bias_exp
-        self.s_out.send((self.v > self.vth * 64).astype(np.int32))
+        self.s_out_buff = (self.v > self.vth * 64).astype(np.int32)
+        self.s_out.send(self.s_out_buff)
 
 
 def fixed(size: int, params: Mapping[str, Any]) -> tuple[Any, type]:
