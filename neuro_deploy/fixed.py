@@ -51,7 +51,8 @@ def decay_toward_zero(x: Ints, factor: Ints | int) -> Ints:
     x: int64, |x| < 2^50.  factor: 0..4096.
     """
     magnitude: Ints = np.abs(x)
-    return np.sign(x) * ((magnitude * factor) >> DECAY_BITS)
+    scaled: Ints = np.sign(x) * ((magnitude * factor) >> DECAY_BITS)
+    return scaled
 
 
 def wrap_once(x: Ints, bits: int) -> Ints:
