@@ -1,0 +1,302 @@
+"""CF and LIF in torch: the equations against scalars in numpy's float32, the surrogate against autograd."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import neuro_deploy as nd
+from neuro_deploy.errors import InputError
+from neuro_deploy.neurons import FloatNeuron, cf, lif, part
+from neuro_deploy.neurons.torch import SURROGATES, _Rounds, observe, rounds
+
+F = np.float32
+STEPS, BATCH, SIZE = 7, 4, 6
+KINDS: dict[str, dict[str, Any]] = {
+    "positive": {"circulations": 3},
+    "signed": {"circulations": 3, "polarity": "signed", "circulations_neg": 2},
+    "hard": {"circulations": 1, "reset": "hard"},
+    "lif": {"circulations": 1},
+}
+
+
+def oracle(
+    x: NDArray[np.float32],
+    beta: NDArray[np.float32],
+    theta: NDArray[np.float32],
+    theta_neg: NDArray[np.float32],
+    kind: str,
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Spikes, v, h and how often h lay on a threshold: numpy scalars, each operation rounded to float32."""
+    options = KINDS[kind]
+    up_most, down_most = options["circulations"], options.get("circulations_neg", 0)
+    out = {name: np.zeros(x.shape, F) for name in ("spikes", "v", "h")}
+    on_threshold = 0
+    for b in range(x.shape[1]):
+        for n in range(x.shape[2]):
+            v = F(0)
+            for t in range(x.shape[0]):
+                p = F(beta[n] * v)
+                h = F(p + x[t, b, n])
+                ups = [F(theta[n] * F(k)) for k in range(1, up_most + 1)]
+                downs = [F(theta_neg[n] * F(k)) for k in range(1, down_most + 1)]
+                on_threshold += h in ups or -h in downs
+                up, down = sum(h > level for level in ups), sum(-h > level for level in downs)
+                if kind == "hard":
+                    v = F(0) if up else h
+                else:
+                    v = F(h - F(theta[n] * F(up))) if up else F(h + F(theta_neg[n] * F(down)))
+                out["spikes"][t, b, n], out["v"][t, b, n], out["h"][t, b, n] = up - down, v, h
+    return out, on_threshold
+
+
+def module(kind: str, beta: Any, theta: Any, theta_neg: Any, **more: Any) -> nd.nn.CirculateFire:
+    signed = {"theta_neg": theta_neg} if kind == "signed" else {}
+    return nd.nn.CirculateFire(beta, theta, **KINDS[kind], **signed, **more)
+
+
+def run(model: nn.Module, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    with torch.no_grad(), observe(model) as states:
+        spikes = model(torch.from_numpy(x))
+    assert torch.equal(spikes, states[""].spikes)
+    return {name: value.numpy() for name, value in states[""]._asdict().items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grid", [False, True], ids=["any", "on the thresholds"])
+def test_equations_per_neuron(kind: str, grid: bool) -> None:
+    rng = np.random.default_rng([len(kind), grid])
+    if grid:
+        beta, theta, theta_neg = (F(rng.choice([0, 0.5, 1], SIZE)), F(rng.choice([0.5, 1], SIZE)), F([0.25] * SIZE))
+        x = F(rng.integers(-6, 12, (STEPS, BATCH, SIZE)) / 4)
+    else:
+        beta, theta, theta_neg = (F(rng.uniform(low, 1, SIZE)) for low in (0.0, 0.3, 0.4))
+        x = F(rng.normal(0.5, 1.5, (STEPS, BATCH, SIZE)))
+    want, on_threshold = oracle(x, beta, theta, theta_neg, kind)
+    assert bool(on_threshold) == grid
+    assert want["spikes"].max() == KINDS[kind]["circulations"]
+    assert want["spikes"].min() == -KINDS[kind].get("circulations_neg", 0)
+    got = run(module(kind, beta, theta, theta_neg), x)
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(list(KINDS)),
+    st.floats(0, 1, width=32),
+    st.floats(0.125, 2, width=32),
+    st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=8),
+)
+def test_equations_scalar_parameters(kind: str, beta: float, theta: float, drive: list[float]) -> None:
+    x = F(drive).reshape(-1, 1, 1)
+    want, _ = oracle(x, F([beta]), F([theta]), F([theta]), kind)
+    got = run(module(kind, beta, theta, theta), x)
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.booleans(), st.integers(1, 40), st.lists(st.integers(-64, 64), min_size=1, max_size=20))
+def test_error_below_theta_in_the_alexiewicz_norm(signed: bool, theta: int, drive: list[int]) -> None:
+    """Without leak and with rounds enough, |sum of (x - theta*s) over any prefix| <= theta (arXiv 2402.07954)."""
+    values = F(drive if signed else np.abs(drive)) / 16
+    neuron = nd.nn.CirculateFire(1.0, theta / 16, 200, polarity="signed" if signed else "positive")
+    spikes = run(neuron, values.reshape(-1, 1, 1))["spikes"].ravel()
+    residue = np.cumsum(np.float64(values) - theta / 16 * np.float64(spikes))
+    assert np.abs(residue).max() <= theta / 16
+
+
+def test_too_few_rounds_break_that_bound() -> None:
+    spikes = run(nd.nn.CirculateFire(1.0, 1.0, 2), np.full((2, 1, 1), 4, F))["spikes"].ravel()
+    assert abs(8 - spikes.sum()) > 1
+
+
+STEP_FUNCTIONS = {
+    "sigmoid": torch.sigmoid,
+    "triangle": lambda z: 0.5 + torch.where(z.abs() < 1, z - 0.5 * z * z.abs(), 0.5 * torch.sign(z)),
+    "arctan": lambda z: torch.atan(0.5 * math.pi * z) / math.pi + 0.5,
+}
+
+
+class Smooth(_Rounds):
+    """The same backward behind the smooth function: what gradcheck can check by finite differences."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
+        _Rounds.forward(ctx, h, theta, alpha, circulations, surrogate)
+        return torch.stack(
+            [STEP_FUNCTIONS[surrogate](alpha * (h - k * theta)) for k in range(1, circulations + 1)]
+        ).sum(0)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("circulations", [1, 3])
+def test_backward_is_the_derivative_of_the_smooth_function(surrogate: str, circulations: int) -> None:
+    h = torch.linspace(-2.13, 3.71, 23, dtype=torch.float64, requires_grad=True)
+    alpha = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    theta = torch.tensor(0.8, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda h, a: Smooth.apply(h, theta, a, circulations, surrogate), (h, alpha))
+
+
+def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Tensor:
+    """The same network with hard + smooth - smooth.detach(), all gradients by autograd."""
+    step, v, out = STEP_FUNCTIONS[model.surrogate], torch.zeros_like(x[0]), []
+
+    def count(h: Tensor, theta: Tensor, most: int, a: Tensor) -> Tensor:
+        hard = sum((h > k * theta).double() for k in range(1, most + 1))
+        smooth = sum((step(a * (h - k * theta)) for k in range(1, most + 1)), torch.zeros_like(h))
+        return hard + smooth - smooth.detach()
+
+    for t, drive in enumerate(x):
+        h = model.beta * v + drive
+        s = count(h, model.theta, model.circulations, alpha[t])
+        gone = s.detach() if model.detach_reset else s
+        v = h * (1 - gone) if model.reset == "hard" else h - model.theta * gone
+        if model.circulations_neg:
+            down = count(-h, model.theta_neg, model.circulations_neg, alpha[t])
+            v, s = v + model.theta_neg * (down.detach() if model.detach_reset else down), s - down
+        out.append(s)
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("detach", [False, True])
+def test_gradients_through_time(kind: str, surrogate: str, detach: bool) -> None:
+    rng = torch.Generator().manual_seed(3)
+    alphas = [0.7, 1.1, 1.9, 0.4]
+    options: dict[str, Any] = {"surrogate": surrogate, "alpha": alphas, "steps": 4, "detach_reset": detach}
+    model = module(kind, [0.6, 0.9, 1.0], [0.5, 0.8, 1.1], [0.6, 0.7, 0.9], **options).double()
+    x = torch.randn(4, 5, 3, generator=rng, dtype=torch.float64) + 0.6
+    weight = torch.randn(4, 5, 3, generator=rng, dtype=torch.float64)
+    grads = []
+    for forward in (lambda x: model(x), lambda x: straight_through(x, model.alpha, model)):
+        given_x = x.clone().requires_grad_()
+        model.zero_grad()
+        (forward(given_x) * weight).sum().backward()
+        assert given_x.grad is not None and model.raw_alpha.grad is not None
+        grads.append((given_x.grad, model.raw_alpha.grad.clone()))
+    torch.testing.assert_close(grads[0], grads[1])
+    assert (grads[0][1] != 0).all()
+
+
+def test_alpha_is_a_positive_parameter_per_step() -> None:
+    model = nd.nn.CirculateFire(alpha=[0.01, 1.0, 50.0], steps=3)
+    torch.testing.assert_close(model.alpha, torch.tensor([0.01, 1.0, 50.0]))
+    assert model.raw_alpha.shape == (3,) and nd.nn.LIF().raw_alpha.shape == (1,)
+    with torch.no_grad():
+        model.raw_alpha -= 40
+    assert (model.alpha > 0).all()
+    assert not nd.nn.LIF(learnable_alpha=False).raw_alpha.requires_grad
+
+
+def test_another_number_of_steps() -> None:
+    model, x = nd.nn.CirculateFire(steps=4), torch.ones(6, 2, 3)
+    with pytest.raises(InputError, match=r"alpha is learned for T = 4 steps, got an input of 6"):
+        model(x)
+    shared = nd.nn.CirculateFire()(x)
+    with torch.no_grad():
+        assert torch.equal(model(x), shared)
+    assert torch.equal(model.eval()(x), shared)
+
+
+def test_input_of_other_dtypes_is_computed_in_float32() -> None:
+    x = torch.rand(4, 3, 5, generator=torch.Generator().manual_seed(0)) * 2
+    model = nd.nn.CirculateFire()
+    assert torch.equal(model(x.bfloat16()), model(x.bfloat16().float()))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(x), model(x.clone()))
+        assert model(x).dtype == torch.float32
+
+
+def test_lif_is_cf_with_one_round() -> None:
+    x = torch.randn(5, 4, 6, generator=torch.Generator().manual_seed(1)) * 2
+    assert torch.equal(nd.nn.LIF(0.8, 0.7)(x), nd.nn.CirculateFire(0.8, 0.7, 1)(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nd.nn.CirculateFire(beta=1.5), r"beta must be within \[0, 1\], got 1.5"),
+        (lambda: nd.nn.CirculateFire(beta=[0.5, math.nan]), r"beta must be within \[0, 1\], got nan"),
+        (lambda: nd.nn.CirculateFire(theta=0.0), "theta must be finite and above 0, got 0.0"),
+        (lambda: nd.nn.CirculateFire(theta=math.inf), "theta must be finite and above 0, got inf"),
+        (lambda: nd.nn.CirculateFire(theta=[]), "theta must be finite and above 0, got nothing"),
+        (lambda: nd.nn.CirculateFire(circulations=0), "circulations must be a whole number of 1 or more, got 0"),
+        (lambda: nd.nn.CirculateFire(circulations=2.5), "circulations must be a whole number of 1 or more, got 2.5"),
+        (lambda: nd.nn.CirculateFire(reset="hard"), "reset='hard' needs circulations=1"),
+        (lambda: nd.nn.CirculateFire(reset="none"), "reset must be 'soft' or 'hard', got 'none'"),
+        (lambda: nd.nn.CirculateFire(polarity="both"), "polarity must be 'positive' or 'signed', got 'both'"),
+        (lambda: nd.nn.CirculateFire(theta_neg=1.0), "need polarity='signed'"),
+        (lambda: nd.nn.CirculateFire(polarity="signed", theta_neg=-1.0), "theta_neg must be finite and above 0"),
+        (lambda: nd.nn.LIF(surrogate="box"), "surrogate 'box' is unknown; use sigmoid, triangle, arctan"),
+        (lambda: nd.nn.LIF(alpha=0.0), "alpha must be finite and above 0"),
+        (lambda: nd.nn.LIF(alpha=[1.0, 2.0], steps=3), r"alpha has shape \(2,\), expected \(3,\)"),
+        (lambda: nd.nn.LIF(steps=0), "steps must be 1 or more, got 0"),
+        (lambda: nd.nn.LIF([0.5, 0.5])(torch.ones(2, 3, 4)), r"beta has shape \(2,\), but the input's neurons \(4,\)"),
+        (lambda: nd.nn.LIF()(torch.ones(4)), r"expected an input of shape \(T, B, ...\)"),
+    ],
+)
+def test_mistakes_are_explained(build: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_to_and_from_a_float_neuron(kind: str) -> None:
+    beta, theta, theta_neg = F([[0.25, 0.5, 0.75]]), F([[0.9, 1.1, 1.3]]), F([[0.8, 1.2, 1.4]])
+    model = module(kind, beta, theta, theta_neg)
+    home, other = (lif, cf) if kind == "hard" else (cf, lif)
+    neuron = part(home.__name__.rpartition(".")[2], "torch").to_neuron(model, (1, 3))
+    assert part(other.__name__.rpartition(".")[2], "torch").to_neuron(model, (1, 3)) is None
+    assert isinstance(neuron, FloatNeuron) and neuron.shape == (1, 3)
+    np.testing.assert_array_equal(neuron.params["beta"], beta)
+    np.testing.assert_array_equal(neuron.params["theta"], theta)
+    if kind == "signed":
+        np.testing.assert_array_equal(neuron.params["theta_neg"], theta_neg)
+        assert (neuron.params["circulations"], neuron.params["circulations_neg"]) == (3, 2)
+    x = np.random.default_rng(0).normal(0.5, 1.5, (5, 4, 1, 3)).astype(F)
+    again = run(part(neuron.kind, "torch").from_neuron(neuron), x)
+    for name, values in run(model, x).items():
+        np.testing.assert_array_equal(again[name], values, err_msg=name)
+    with pytest.raises(InputError, match="has shape"):
+        part(neuron.kind, "torch").to_neuron(model, (3,))
+
+
+def test_other_modules_are_no_neurons() -> None:
+    for kind in ("cf", "lif"):
+        assert part(kind, "torch").to_neuron(nn.Linear(2, 2), (2,)) is None
+
+
+def test_observe_leaves_nothing_behind() -> None:
+    model, other = nd.nn.mlp(3, [4], 2, steps=2), nd.nn.LIF()
+    x = torch.ones(2, 1, 3)
+    with observe(model) as outer:
+        with observe(model) as inner:
+            model(x)
+            other(x)
+        assert list(inner) == list(outer) == ["cf1", "cf2"]
+    assert outer["cf2"].h.shape == (2, 1, 2) and outer["cf2"].h.requires_grad
+    before = dict(outer)
+    model(x)
+    assert outer == before
+    with pytest.raises(InputError), observe(model):
+        model(torch.ones(3, 1, 3))
+
+
+def test_rounds_have_no_gradient_for_theta() -> None:
+    theta = torch.tensor(1.0, requires_grad=True)
+    h = torch.tensor([0.5, 1.0, 1.5, 3.5], requires_grad=True)
+    s = rounds(h, theta, torch.tensor(2.0), 3, "sigmoid")
+    assert s.tolist() == [0, 0, 1, 3]
+    s.sum().backward()
+    assert theta.grad is None and h.grad is not None
