@@ -178,9 +178,9 @@ def verify_graph(
         raise InputError(f"--lava-samples must be 0 or more, got {lava_samples}")
     clock, dt = Clock(), (options or {}).get("dt")
     with clock.stage("compile"):
-        program = compile(graph, target, calibrate=x, **(options or {}))
+        program = compile(graph, target, calibrate=x, max_steps=len(x), **(options or {}))
     with clock.stage("reference"):
-        reference = simulate(graph, x, "reference", dt=dt, progress=start("reference"))
+        reference = simulate(graph, x, "reference", ("spikes", "v", "h", "u"), dt=dt, progress=start("reference"))
     with clock.stage("sim"):
         sim = simulate(program, x, "sim", ("spikes", "v", "h", "u"), progress=start("sim"))
     lava = None

@@ -76,7 +76,7 @@ def dyadic() -> nir.NIRGraph:
 
 
 def test_exact_keeps_a_network_that_fits() -> None:
-    program = nd.compile(dyadic(), "loihi2", exact=True)
+    program = nd.compile(dyadic(), "loihi2", exact=True, max_steps=12)
     assert all(r[2] == 0 for r in program.report["roundings"])
     x = np.random.default_rng(0).integers(0, 4, (12, 30, 3)).astype(np.float32)
     float_run = nd.simulate(dyadic(), x, "reference")
@@ -170,7 +170,9 @@ def test_input_range_is_never_guessed() -> None:
     with pytest.raises(InputError, match="--calibrate"):
         nd.compile(graph)
     x = networks.pixels(6, 10, 12)
-    assert nd.compile(graph, calibrate=x).encoders[0].high == 255
+    encoder = nd.compile(graph, calibrate=x).encoders[0]
+    assert 4 <= encoder.bits <= 8 and encoder.high == (1 << encoder.bits) - 1
+    assert nd.compile(graph, calibrate=x, input_bits=8).encoders[0].high == 255
     assert nd.compile(graph, input_range=InputRange(-1.0, 1.0)).encoders[0].signed
 
 
@@ -181,6 +183,14 @@ def test_beta_zero_is_refused_where_it_would_leak() -> None:
     graph.nodes["cf"] = spec("cf").write(nd.neurons.FloatNeuron("cf", (2,), params), networks.DT)
     with pytest.raises(UnsupportedError, match="beta = 0 leaves"):
         nd.compile(graph)
+
+
+def test_bounds_hold_for_the_steps_that_the_file_names() -> None:
+    assert nd.compile(networks.chain(steps=9)).max_steps == 9
+    assert nd.compile(networks.chain(steps=None)).max_steps == 1000
+    assert nd.compile(networks.chain(), max_steps=3).max_steps == 3
+    with pytest.raises(InputError, match="max_steps"):
+        nd.compile(networks.chain(), max_steps=0)
 
 
 def test_longer_runs_than_proven_are_refused() -> None:

@@ -65,7 +65,9 @@ def compile_(
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
     input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload."),
     scale: str = typer.Option("auto", "--scale", help="auto, proven or full: precision against proof."),
-    max_steps: int = typer.Option(1000, "--max-steps", help="Longest run that the bounds hold for."),
+    max_steps: int | None = typer.Option(
+        None, "--max-steps", help="Longest run that the bounds hold for; by default the file's, else 1000."
+    ),
     exact: bool = typer.Option(False, "--exact", help="Refuse any rounding."),
 ) -> None:
     """Turn a NIR network into integers for a chip.

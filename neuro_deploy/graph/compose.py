@@ -57,6 +57,7 @@ class Composed:
     synapses: tuple[ComposedSynapse, ...]
     readout: Readout | None
     input_range: InputRange | None
+    steps: int | None = None
 
     @property
     def depth(self) -> int:
@@ -147,7 +148,13 @@ def compose(reading: Reading) -> Composed:
     if violations:
         raise UnsupportedError("cannot lower the graph", violations)
     return Composed(
-        reading.dt, tuple(inputs), tuple(populations), tuple(synapses), reading.readout, reading.input_range
+        reading.dt,
+        tuple(inputs),
+        tuple(populations),
+        tuple(synapses),
+        reading.readout,
+        reading.input_range,
+        reading.steps,
     )
 
 

@@ -24,7 +24,8 @@ from .quantize import Drive, Lowered, largest_anchor, lower_population
 
 SCALES = ("auto", "proven", "full")
 DEFAULT_MAX_STEPS = 1000
-LARGEST_LOSS = 1.0
+"""Where neither the user nor the file says how long a run is."""
+LARGEST_LOSS = 2.0
 """`--scale auto`: how many bits of a neuron's weights a proof may cost before it is given up."""
 SHRINK = 0.995
 EXACT_MEMORYLESS = 4096
@@ -64,7 +65,7 @@ def compile(
     calibrate: NDArray[Any] | None = None,
     input_bits: int | None = None,
     scale: str = "auto",
-    max_steps: int = DEFAULT_MAX_STEPS,
+    max_steps: int | None = None,
     exact: bool = False,
 ) -> ChipProgram:
     """Lower a graph to integers for a target.
@@ -72,19 +73,22 @@ def compile(
     dt: seconds a step, if the file does not say.
     input_range: the input's values; else the file's metadata, else the range of `calibrate` (T, B, ...).
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
-    scale: "auto" proves that no register can overflow for any input, unless that costs a neuron more than 1 bit of
+    scale: "auto" proves that no register can overflow for any input, unless that costs a neuron more than 2 bits of
         its weights; then weights keep full precision and the program is marked "not proven".  "proven": prove it
         whatever it costs, or refuse.  "full": full precision, proven only if it happens to be.
-    max_steps: the bounds hold for so many steps; backends refuse longer runs.
+    max_steps: the bounds hold for so many steps, and backends refuse longer runs; by default what the file says that
+        the network was trained for, else 1,000.
     exact: refuse any rounding.
     Raises: InputError, TargetError; UnsupportedError with everything that the target cannot do.
     """
     if scale not in SCALES:
         raise InputError(f"scale must be one of {', '.join(SCALES)}, got '{scale}'")
-    if max_steps < 1:
-        raise InputError(f"max_steps must be at least 1, got {max_steps}")
     chip = target if isinstance(target, Target) else load_target(target)
     network = compose(read_graph(graph, dt))
+    if max_steps is None:
+        max_steps = network.steps or DEFAULT_MAX_STEPS
+    if max_steps < 1:
+        raise InputError(f"max_steps must be at least 1, got {max_steps}")
     known = _known_range(network, input_range, calibrate)
     options = Options(scale, input_bits, max_steps, exact)
     attempt = _best(network, known, chip, options)
