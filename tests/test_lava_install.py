@@ -143,7 +143,7 @@ def test_a_lava_that_does_not_work_is_a_finding(monkeypatch: pytest.MonkeyPatch,
 def test_the_doctor_tries_everything() -> None:
     checks = {check.name: check for check in doctor.check_all()}
     assert list(checks) == ["Python", "NumPy", "NIR", "torch", "GPU", "Lava"]
-    assert all(checks[name].works and checks[name].version for name in ("Python", "NumPy", "NIR", "torch", "Lava"))
+    assert not [check for name, check in checks.items() if name != "GPU" and not (check.works and check.version)]
     assert "two neurons" in checks["Lava"].detail
 
 
