@@ -37,6 +37,10 @@ class TrainingError(NeuroDeployError):
     """A training run cannot start, go on, or be used."""
 
 
+class TrainingInterruptedError(TrainingError):
+    """Ctrl-C ended a training run; it can go on."""
+
+
 class BackendError(NeuroDeployError):
     """A backend is unknown, cannot run this, or failed."""
 

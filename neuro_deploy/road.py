@@ -105,12 +105,21 @@ def train_run(
     overrides: Sequence[str] = (),
     resume: bool = False,
     progress: Progress = quiet,
+    on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trained:
     """Train by a recipe and put the test set beside the weights.  Raises: RecipeError, TrainingError, FileError."""
     from .train import load_run, train
 
     begin = time.perf_counter()
-    result = train(recipe, out, device=device, overrides=overrides, resume=resume, progress=progress)
+    result = train(
+        recipe,
+        out,
+        device=device,
+        overrides=overrides,
+        resume=resume,
+        progress=progress,
+        on_epoch=on_epoch or (lambda metrics: None),
+    )
     run = load_run(out)
     x, label = run.data.test_input(run.recipe.network.steps)
     write_npz(out / TEST_INPUT, input=x, label=label)

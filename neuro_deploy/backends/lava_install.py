@@ -42,7 +42,7 @@ def two_neurons() -> ChipProgram:
     second = Population("lif", "lif", (1,), {**shared, **leaks}, 2, one)
     return ChipProgram(
         target="loihi2",
-        dt=1e-3,
+        dt=2.0**-10,
         max_steps=16,
         encoders=(Encoder("input", (1,), 1, 1, bits=4, signed=False, low=0, high=15),),
         populations=(first, second),

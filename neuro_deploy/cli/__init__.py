@@ -10,10 +10,11 @@ from typing import Any
 import typer
 
 from .. import __version__
-from ..errors import NeuroDeployError
+from ..errors import NeuroDeployError, TrainingInterruptedError
 from . import demo, judge, machine, road
 from .show import complain
 
+INTERRUPTED = 130
 UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Wrong options.  Older releases of typer take this class from click, newer ones bring their own."""
 
@@ -52,6 +53,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     try:
         code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+    except TrainingInterruptedError as error:
+        complain(str(error))
+        return INTERRUPTED
     except NeuroDeployError as error:
         return complain(str(error))
     except UsageError as error:
@@ -59,7 +63,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         complain("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -34,7 +36,13 @@ def train(
     from ..road import train_run
 
     with progress(f"training {recipe}") as update:
-        result = train_run(recipe, out, device=device, overrides=overrides, resume=resume, progress=update)
+
+        def note(metrics: Mapping[str, Any]) -> None:
+            update.note(f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.1%}")
+
+        result = train_run(
+            recipe, out, device=device, overrides=overrides, resume=resume, progress=update, on_epoch=note
+        )
     say(f"trained {result.name}: test accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
     say(f"test input: {result.test_input}    curves: tensorboard --logdir {out}")
 

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..backends.base import Progress as Callback
 from ..errors import FormatError
 from ..files import check_readable, open_h5
 from ..graph import read_nir
@@ -38,9 +37,24 @@ def say(message: str) -> None:
     out.print(message, highlight=False, soft_wrap=True)
 
 
+class Bar:
+    """A progress bar: call it with (done, total); `note` adds a few words."""
+
+    def __init__(self, shown: Progress, title: str) -> None:
+        self._shown, self._title = shown, escape(title)
+        self._task = shown.add_task(self._title, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        self._shown.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Show `text` behind the title."""
+        self._shown.update(self._task, description=f"{self._title}: {escape(text)}")
+
+
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Callback]:
-    """A progress bar on stderr; gives the callback (done, total)."""
+def progress(title: str) -> Iterator[Bar]:
+    """A progress bar on stderr."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -49,12 +63,7 @@ def progress(title: str) -> Iterator[Callback]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(escape(title), total=None)
-
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield update
+        yield Bar(bar, title)
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from ..errors import RecipeError, TrainingError
+from ..errors import RecipeError, TrainingError, TrainingInterruptedError
 from ..files import write_text
 from ..neurons.torch import SpikingNeuron, observe
 from .datasets import Dataset, load_dataset
@@ -25,7 +25,7 @@ from .nets import build
 from .recipe import FILE as RECIPE
 from .recipe import Recipe, load_recipe
 from .runs import CURVES, METRICS, Metrics, finish, not_finite, open_run
-from .session import Session, fabric_for, restore, save, schedule, seeded, start
+from .session import Session, fabric_for, restore, save, schedule, seeded, start, threads
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ def train(
     The weights are those after the last epoch; the test set is measured every epoch, but decides nothing.
     The order of samples and all random numbers of an epoch follow from the recipe's seed and the epoch: on one machine
     the same recipe gives the same weights bit for bit, resumed or not (on a GPU: as far as its libraries repeat sums).
-    Raises: RecipeError, FileError; TrainingError if it cannot start or go on, was interrupted, or diverged.
+    Raises: RecipeError, FileError; TrainingError if it cannot start or go on, was interrupted
+        (TrainingInterruptedError), or diverged.
     """
     if isinstance(recipe, Recipe):
         if overrides:
@@ -88,7 +89,7 @@ def train(
     write_text(out / RECIPE, recipe.to_toml())
     write_text(out / METRICS, "".join(json.dumps(line) + "\n" for line in history))
     try:
-        with SummaryWriter(out / CURVES, purge_step=len(history) + 1) as curves:
+        with threads(recipe.training.threads), SummaryWriter(out / CURVES, purge_step=len(history) + 1) as curves:
             for epoch in range(len(history) + 1, recipe.training.epochs + 1):
                 metrics = _epoch(session, epoch, progress)
                 save(session, out, [*history, metrics])
@@ -97,7 +98,9 @@ def train(
                 on_epoch(metrics)
     except KeyboardInterrupt:
         of = f"epoch {len(history)} of {recipe.training.epochs}"
-        raise TrainingError(f"{out}: interrupted after {of}; the same command with --resume goes on") from None
+        raise TrainingInterruptedError(
+            f"{out}: interrupted after {of}; the same command with --resume goes on"
+        ) from None
     finish(out, model, recipe, history, str(fabric.device))
     return Result(out, recipe, tuple(history))
 

@@ -54,6 +54,8 @@ class TrainingSettings(_Strict):
     lr: peak learning rate.   alpha_lr: of the surrogates' sharpness; 0 keeps it.   weight_decay: of matrices only.
     schedule: one_cycle (30 % cosine warm-up from lr/25, then cosine to 0), cosine, or constant.
     balance_weight: of the positive-negative balance loss.   label_smoothing: [0, 1).
+    threads: CPU threads of torch during the run; 0: torch's default.  Small networks are fastest with 1, and weights
+        repeat bit for bit with the same number only.
     """
 
     epochs: int = Field(ge=1)
@@ -65,6 +67,7 @@ class TrainingSettings(_Strict):
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance_weight: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    threads: int = Field(default=0, ge=0)
 
 
 class ReadoutSettings(_Strict):

@@ -122,6 +122,17 @@ def restore(session: Session, checkpoint: dict[str, Any], out: Path) -> list[Met
 
 
 @contextmanager
+def threads(count: int) -> Iterator[None]:
+    """CPU threads of torch within the block; 0 leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def seeded(session: Session, epoch: int) -> Iterator[torch.Generator]:
     """Random numbers of an epoch: torch's global generators, put back afterwards, and one for the order of samples."""
     words = np.random.SeedSequence([session.recipe.seed, epoch]).generate_state(2, np.uint32)
