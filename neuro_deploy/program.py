@@ -57,8 +57,9 @@ class Encoder:
 
     @property
     def sound(self) -> bool:
-        """True if the clip rule lies within the format."""
-        return self.low <= self.high and self.format.holds(self.low) and self.format.holds(self.high)
+        """True if the clip rule lies within the format, and that within int32."""
+        int32 = Format(32)
+        return self.low <= self.high and all(f.holds(np.array([self.low, self.high])) for f in (self.format, int32))
 
     def encode(self, x: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
         """Integers of shape (T, B, *shape), and how many values had to be clipped.

@@ -174,6 +174,9 @@ def test_input_range_is_never_guessed() -> None:
     assert 4 <= encoder.bits <= 8 and encoder.high == (1 << encoder.bits) - 1
     assert nd.compile(graph, calibrate=x, input_bits=8).encoders[0].high == 255
     assert nd.compile(graph, input_range=InputRange(-1.0, 1.0)).encoders[0].signed
+    assert nd.compile(graph, calibrate=x, input_bits=31, scale="full").encoders[0].high == (1 << 31) - 1
+    with pytest.raises(InputError, match=r"in \[1, 31\]"):
+        nd.compile(graph, calibrate=x, input_bits=32)
 
 
 def test_beta_zero_is_refused_where_it_would_leak() -> None:

@@ -65,7 +65,7 @@ def payload_choices(known: InputRange, target: Target, wanted: int | None) -> li
 
     Raises: InputError if `wanted` is beyond the target.
     """
-    limit = max(1, target.input.payload_bits.value)
+    limit = max(1, min(target.input.payload_bits.value, 32 if known.low < 0 else 31))  # executors keep int32
     if wanted is not None:
         if not 1 <= wanted <= limit:
             raise InputError(f"--input-bits must be in [1, {limit}] on {target.name}, got {wanted}")
