@@ -12,24 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FormatError, InputError
-from .files import atomic_write, open_h5
-from .fixed import Format
-from .trace import Trace, escape, frozen
+from ..errors import FormatError, InputError
+from ..fixed import Format
+from ..trace import Trace, frozen
 
 SCHEMA = 1
-FORMAT = "neuro_deploy.program"
 
 
 @dataclass(frozen=True)
@@ -236,114 +232,42 @@ def _text(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _plain(item: Any) -> dict[str, Any]:
+def plain(item: Any) -> dict[str, Any]:
     """The scalar fields of an encoder, population, synapse or readout."""
     values = {f.name: getattr(item, f.name) for f in fields(item)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if isinstance(v, (str, int, tuple))}
 
 
-def _arrays(item: Any) -> dict[str, NDArray[Any]]:
+def arrays(item: Any) -> dict[str, NDArray[Any]]:
     """The array fields, a population's parameters included (as `params/NAME`)."""
     values = {f.name: getattr(item, f.name) for f in fields(item)}
-    arrays = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
-    arrays.update({f"params/{k}": v for k, v in values.get("params", {}).items()})
-    return arrays
+    found = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
+    return found | {f"params/{k}": v for k, v in values.get("params", {}).items()}
 
 
-def _sections(program: ChipProgram) -> dict[str, tuple[Any, ...]]:
+def sections(program: ChipProgram) -> dict[str, tuple[Any, ...]]:
+    """The lists of a program, by name."""
     return {"encoders": program.encoders, "populations": program.populations, "synapses": program.synapses}
 
 
-def _head(program: ChipProgram) -> dict[str, Any]:
+def header(program: ChipProgram) -> dict[str, Any]:
+    """What a program says of itself beside its lists, as plain JSON types."""
     return {
         "target": program.target,
         "dt": program.dt,
         "max_steps": program.max_steps,
         "proven": program.proven,
-        "readout": _plain(program.readout) if program.readout else None,
+        "readout": plain(program.readout) if program.readout else None,
     }
 
 
 def _canonical(program: ChipProgram) -> Iterator[bytes]:
-    yield json.dumps({"schema": SCHEMA, **_head(program)}, sort_keys=True).encode()
-    for section, items in _sections(program).items():
+    yield json.dumps({"schema": SCHEMA, **header(program)}, sort_keys=True).encode()
+    for section, items in sections(program).items():
         for item in items:
             yield f"{section}:{type(item).__name__}".encode()
-            yield json.dumps(_plain(item), sort_keys=True).encode()
-            for name, array in sorted(_arrays(item).items()):
+            yield json.dumps(plain(item), sort_keys=True).encode()
+            for name, array in sorted(arrays(item).items()):
                 little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
                 yield f"{name}:{little.dtype.str}:{array.shape}".encode()
                 yield little.tobytes()
-
-
-def save_program(program: ChipProgram, path: str | os.PathLike[str]) -> None:
-    """Write a program atomically to one HDF5 file; the same program gives the same bytes.  Raises: FileError."""
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as handle:
-        handle.attrs["format"] = FORMAT
-        handle.attrs["schema"] = SCHEMA
-        handle.attrs["digest"] = program.digest
-        handle.attrs["head"] = json.dumps(_head(program), sort_keys=True)
-        handle.create_dataset("report", data=json.dumps(dict(program.report), sort_keys=True))
-        for section, items in _sections(program).items():
-            group = handle.create_group(section)
-            group.attrs["count"] = len(items)
-            for index, item in enumerate(items):
-                leaf = group.create_group(f"{index:04d}.{escape(item.name)}")
-                leaf.attrs["kind"] = getattr(item, "kind", "encoder")
-                leaf.attrs["fields"] = json.dumps(_plain(item), sort_keys=True)
-                for name, array in _arrays(item).items():
-                    packed = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
-                    leaf.create_dataset(name, data=array, **packed)
-
-
-def load_program(path: str | os.PathLike[str]) -> ChipProgram:
-    """Read a program and check its digest.  Raises: FileError; FormatError for a damaged, changed or newer file."""
-    with open_h5(path, "a ChipProgram (.program.h5)") as handle:
-        if handle.attrs.get("format") != FORMAT:
-            raise FormatError(f"{path}: not a ChipProgram; make one with 'neuro_deploy compile'")
-        if int(handle.attrs["schema"]) > SCHEMA:
-            raise FormatError(
-                f"{path}: its schema {handle.attrs['schema']} is newer than {SCHEMA}; upgrade neuro_deploy"
-            )
-
-        head = json.loads(handle.attrs["head"])
-        readout = head.pop("readout")
-        program = ChipProgram(
-            **head,
-            encoders=tuple(Encoder(**_shaped(values)) for values, _ in _read(handle["encoders"])),
-            populations=tuple(_population(values, arrays) for values, arrays in _read(handle["populations"])),
-            synapses=tuple(DenseSynapse(**values, **arrays) for values, arrays in _read(handle["synapses"])),
-            readout=Readout(**readout) if readout else None,
-            report=json.loads(handle["report"][()]),
-        )
-        if program.digest != handle.attrs["digest"]:
-            raise FormatError(f"{path}: its content does not match its digest; it was changed or damaged")
-        return program
-
-
-def _read(group: h5py.Group) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for key in sorted(group):
-        leaf = group[key]
-        arrays: dict[str, Any] = {k: v[()] for k, v in leaf.items() if isinstance(v, h5py.Dataset)}
-        if "params" in leaf:
-            arrays["params"] = {k: v[()] for k, v in leaf["params"].items()}
-        yield json.loads(leaf.attrs["fields"]), arrays
-
-
-def _shaped(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "shape": tuple(values["shape"])}
-
-
-def _population(values: dict[str, Any], arrays: dict[str, Any]) -> Population:
-    return Population(**_shaped(values), **arrays)
-
-
-__all__ = [
-    "ChipProgram",
-    "DenseSynapse",
-    "Encoder",
-    "Population",
-    "Readout",
-    "load_program",
-    "save_program",
-]

@@ -1,0 +1,18 @@
+"""ChipProgram: a network as integers for one target, and its file."""
+
+from __future__ import annotations
+
+from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout
+from .files import FORMAT, load_program, save_program
+
+__all__ = [
+    "FORMAT",
+    "RULES",
+    "ChipProgram",
+    "DenseSynapse",
+    "Encoder",
+    "Population",
+    "Readout",
+    "load_program",
+    "save_program",
+]
