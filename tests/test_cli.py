@@ -157,7 +157,9 @@ def test_unknown_recipes_and_runs(here: Path, capsys: pytest.CaptureFixture[str]
 def test_an_interrupted_training_run_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle: one line with the remedy; export refuses; --resume ends as if nothing had happened."""
     small = ["--set", "training.epochs=6", "--set", "network.args.hidden=[20, 12]"]
-    command = [sys.executable, "-c", "from neuro_deploy.cli import main; main()", "train", "digits_mlp", *small]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
+    code += "from neuro_deploy.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "digits_mlp", *small]
     process = subprocess.Popen([*command, "--out", "run"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     metrics = Path("run/metrics.jsonl")

@@ -125,6 +125,8 @@ def test_an_error_in_the_parent(groups: list[int]) -> None:
 
 
 PARENT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children inherit "ignore"
 import numpy as np, psutil
 from neuro_deploy.backends import simulate
 from neuro_deploy.backends.lava_install import two_neurons
