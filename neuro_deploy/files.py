@@ -92,10 +92,12 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
     """All arrays of an .npz file, without pickle.  Raises: FileError, FormatError."""
     file = check_readable(path, "an .npz file")
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with file.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FormatError(f"{file}: not an .npz file (a single array); save it with numpy.savez(input=...)")
-            return {name: archive[name] for name in archive.files}
+                raise FormatError(f"{file}: not an .npz file but a single array; write it with numpy.savez(input=...)")
+            with archive:
+                return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise FormatError(f"{file}: not an .npz file, or damaged ({error})") from error
 
@@ -114,7 +116,10 @@ def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.n
     check_input(x, str(path))
     label = arrays.get("label")
     if label is not None and (label.shape != (x.shape[1],) or label.dtype.kind not in "iu"):
-        raise InputError(f"{path}: 'label' must be {x.shape[1]} integers, got {label.dtype} {label.shape}")
+        raise InputError(
+            f"{path}: 'label' must be {x.shape[1]} integers, one per sample of 'input' (T, B, ...) = {x.shape}, "
+            f"got {label.dtype} {label.shape}"
+        )
     return x, label
 
 

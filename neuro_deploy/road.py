@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .backends import simulate
 from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
-from .errors import BackendError, FileError, InputError
+from .errors import BackendError, FileError, InputError, RecipeError
 from .files import read_input, write_npz, write_text
 from .graph import read_nir, write_nir
 from .lower import compile
@@ -30,6 +30,7 @@ PACKAGES = ("neuro_deploy", "torch", "nir", "numpy", "lava-nc", "h5py")
 MOST_LAVA_SAMPLES = 1000
 """Lava runs the whole input, but not more samples than this unless told (about 1 ms a sample and step)."""
 TEST_INPUT = "test.npz"
+RUN_RECIPE = "recipe.toml"
 DEMO_MARKER = ".neuro_deploy_demo"
 
 Starter = Callable[[str], Progress]
@@ -107,9 +108,17 @@ def train_run(
     progress: Progress = quiet,
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trained:
-    """Train by a recipe and put the test set beside the weights.  Raises: RecipeError, TrainingError, FileError."""
+    """Train by a recipe and put the test set beside the weights.
+
+    recipe: a name or a TOML file; "" with resume: the run's own.
+    Raises: RecipeError, TrainingError, FileError.
+    """
     from .train import load_run, train
 
+    if resume and not recipe:
+        recipe = str(out / RUN_RECIPE)
+    elif not recipe:
+        raise RecipeError("which recipe?  'neuro_deploy models' lists those that are here; a .toml file works as well")
     begin = time.perf_counter()
     result = train(
         recipe,

@@ -82,7 +82,7 @@ class Recording:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """A recorded run.
 
@@ -112,6 +112,10 @@ class Trace:
                         f"trace: {name}.{variable} has {array.shape[0]} rows, fewer than latency "
                         f"{population.latency} + {self.steps} steps"
                     )
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.populations)
+        return f"<Trace of {self.backend}: {self.steps} steps, {self.batch} samples, populations {names}>"
 
     @property
     def batch(self) -> int:

@@ -123,6 +123,22 @@ def test_loihi1_refuses_all_at_once() -> None:
     assert "lif: thresholds from" in text and "one per population" in text
 
 
+def test_loihi1_refuses_signed_input_in_words() -> None:
+    with pytest.raises(UnsupportedError, match=r"graded input in \[-1, 1\]"):
+        nd.compile(networks.chain(input={"low": -1.0, "high": 1.0}), "loihi1")
+
+
+def test_auto_never_gives_up_a_proof_that_is_possible() -> None:
+    """With 8 input bits a proof costs much: narrower input, then a smaller scale, but no clips."""
+    graph = networks.chain(sizes=(300, 30, 9, 5), input={"low": 0.0, "high": 1.0})
+    for bits in (None, 8):
+        program = nd.compile(graph, "loihi2", input_bits=bits)
+        assert program.proven
+        assert "cannot overflow" in repr(program)
+        x = np.ones((6, 2, 300), np.float32)
+        assert not any(n for events in nd.simulate(program, x).counters.values() for n in events.values())
+
+
 def test_loihi1_takes_a_binary_lif_network() -> None:
     rng = np.random.default_rng(2)
     neuron = nd.neurons.FloatNeuron("lif", (6,), {"beta": np.float32(0.8), "theta": np.float32(1.0)})

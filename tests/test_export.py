@@ -18,6 +18,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.neurons.torch import observe
+from neuro_deploy.program import Readout
 from neuro_deploy.train.export import export_nir
 from neuro_deploy.train.fold import fold
 
@@ -139,6 +140,21 @@ def test_a_model_of_ones_own_goes_the_whole_road() -> None:
     assert min(rates) > 0.9, rates
 
 
+def test_an_output_that_is_a_sum_needs_a_readout() -> None:
+    """The decision of a sum is not that of one population: no silent choice."""
+
+    class Sum(Skip):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first = self.fire_a(self.a(x))
+            return first + self.fire_b(self.b(first))
+
+    with pytest.raises(UnsupportedError, match="sum of fire_a, fire_b"):
+        export_nir(Sum(), dt=0.001, input_shape=(12,))
+    graph = export_nir(Sum(), dt=0.001, input_shape=(12,), readout=Readout("fire_b"))
+    reading = read_graph(graph)
+    assert set(reading.outputs) == {"fire_a", "fire_b"} and reading.readout == Readout("fire_b")
+
+
 def test_reference_runs_in_a_fresh_process(tmp_path: Path) -> None:
     """A process that never saw the model gives the same trace from the file alone."""
     net, x = model(3), networks.pixels(8, 25, 12, seed=4)
@@ -169,6 +185,12 @@ def test_what_cannot_be_exported_is_named() -> None:
     assert "cat" in str(caught.value) and "mul" in str(caught.value)
     with pytest.raises(UnsupportedError, match="GELU"):
         export_nir(nn.Sequential(nn.Linear(4, 4), nn.GELU()), dt=0.001, input_shape=(4,))
+    with pytest.raises(UnsupportedError, match="RNN is not supported"):
+        export_nir(nn.Sequential(nn.RNN(4, 4)), dt=0.001, input_shape=(4,))
+    with pytest.raises(UnsupportedError, match=r"use neuro_deploy\.nn\.BatchNorm"):
+        export_nir(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), dt=0.001, input_shape=(4,))
+    with pytest.raises(InputError, match="both input_low and input_high"):
+        export_nir(model(), dt=0.001, input_shape=(12,), input_low=-1.0)
     with pytest.raises(InputError, match="does not accept"):
         export_nir(model(), dt=0.001, input_shape=(13,))
     with pytest.raises(InputError, match="dt"):

@@ -182,6 +182,9 @@ def test_input_files(tmp_path: Path) -> None:
     refuse("1 values that are NaN", input=np.where(np.arange(x.size).reshape(x.shape) == 5, np.nan, x))
     refuse("must be numbers", input=x.astype("U"))
     refuse("must be 3 integers", input=x, label=np.arange(4))
+    np.save(tmp_path / "single.npy", x)
+    with pytest.raises(FormatError, match="a single array"):
+        read_input(tmp_path / "single.npy")
     np.savez(tmp_path / "y.npz", input=np.array([{}], dtype=object))
     with pytest.raises(FormatError, match="allow_pickle"):
         read_input(tmp_path / "y.npz")

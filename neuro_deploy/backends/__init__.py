@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any, cast
 
 import nir
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
@@ -74,12 +75,13 @@ def simulate(
     unknown = [name for name in record if name not in VARIABLES]
     if unknown or not record:
         raise InputError(f"cannot record {', '.join(unknown) or 'nothing'}; choose from {', '.join(VARIABLES)}")
+    x = np.asarray(x)
     check_input(x, "input")
     if samples is not None and not 1 <= samples <= x.shape[1]:
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
     if isinstance(source, ChipProgram) and x.shape[0] > source.max_steps:
         raise InputError(
-            f"input has {x.shape[0]} steps, but the program's bounds hold for {source.max_steps}; "
+            f"input (T, B, ...) has {x.shape[0]} steps, but the program's bounds hold for {source.max_steps}; "
             f"compile with --max-steps {x.shape[0]}"
         )
     return runner.run(source, Job(x[:, :samples], tuple(record), dt, timeout, progress))

@@ -64,7 +64,7 @@ class _Run:
 
     def total(self, population: Population, row: int) -> Ints:
         """The int32 sum of the population's synapses in chip step `row`, as int64 (B, N)."""
-        exact = np.zeros((self.job.batch, population.size), np.int64)
+        exact: Ints = np.zeros((self.job.batch, population.size), np.int64)
         for synapse in self.incoming[population.name]:
             when = row - 1 - synapse.delay
             if when >= 0:

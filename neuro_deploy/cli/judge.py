@@ -72,10 +72,15 @@ def verify(
     lava_samples: int = typer.Option(1000, "--lava-samples", help="Most samples that Lava runs; 0: without Lava."),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
+    input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload; see 'compile'."),
+    scale: str = typer.Option("auto", "--scale", help="auto, proven or full; see 'compile'."),
     timeout: float | None = typer.Option(None, "--timeout", help="Seconds that the Lava run may take."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdict as JSON."),
 ) -> None:
-    """Compile a network, run it in float, in sim and in Lava, and judge: exit 0 if sim and Lava are equal, else 1.
+    """Compile a network, run it in float, in sim and in Lava, and judge.
+
+    PASSED, exit 0: sim and Lava agree in every spike and state.  FAILED, exit 1: they do not.  NOT JUDGED, exit 0: you
+    asked for no Lava samples.  The float network is compared by statistics: integers only approximate it.
 
     Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
     """
@@ -86,7 +91,14 @@ def verify(
     graph = read_nir(source)
     with bars() as start:
         result = verify_graph(
-            graph, target, x, label, lava_samples=lava_samples, options={"dt": dt}, timeout=timeout, start=start
+            graph,
+            target,
+            x,
+            label,
+            lava_samples=lava_samples,
+            options={"dt": dt, "input_bits": input_bits, "scale": scale},
+            timeout=timeout,
+            start=start,
         )
     if report:
         from ..road import write_verdict

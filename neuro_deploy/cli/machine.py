@@ -6,6 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..resources import resource_dir
 from ..target import load_target, target_names
 from .show import out, progress, say
 
@@ -45,10 +46,13 @@ def models() -> None:
     """
     from ..train.recipe import load_recipe, recipe_names
 
-    table = Table("model", "data", "steps", "what it is")
+    table = Table("model", "data", "steps", "what it is", "recipe")
+    folder = resource_dir("models")
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(name, recipe.data.name, str(recipe.network.steps), escape(recipe.title))
+        table.add_row(
+            name, recipe.data.name, str(recipe.network.steps), escape(recipe.title), escape(str(folder / name))
+        )
     out.print(table)
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.markup import escape
 
 from ..errors import BackendError
 from ..files import read_input
-from ..graph import read_nir
+from ..graph import read_graph, read_nir
 from ..program import ChipProgram, save_program
 from ..trace import Trace, save_trace
-from .show import load_any, progress, say
+from .show import err, load_any, progress, say
+
+QUIET_EPOCHS = 10
+"""Without a terminal, every so many epochs get a line."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,22 +27,25 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: str = typer.Argument(help="A recipe's name ('neuro_deploy models' lists them) or a RECIPE.toml."),
+    recipe: str = typer.Argument("", help="A recipe's name ('models' lists them) or a RECIPE.toml; not for --resume."),
     out: Path = typer.Option(..., "--out", help="Run directory: weights, recipe, metrics, a test input."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     overrides: list[str] = typer.Option([], "--set", help="section.key=value; may be given again."),
-    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the interrupted run in --out, by its own recipe."),
 ) -> None:
     """Train a network by a recipe.
 
-    Example: [bold]neuro_deploy train digits_mlp --out runs/digits[/bold]
+    Example: [bold]neuro_deploy train digits_mlp --out runs/digits --set training.epochs=30 --set seed=1[/bold]
     """
     from ..road import train_run
 
     with progress(f"training {recipe}") as update:
 
         def note(metrics: Mapping[str, Any]) -> None:
-            update.note(f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.1%}")
+            text = f"loss {metrics['loss']:.3f}, test accuracy {metrics['test_accuracy']:.1%}"
+            update.note(text)
+            if not err.is_terminal and metrics["epoch"] % QUIET_EPOCHS == 0:
+                err.print(f"epoch {metrics['epoch']}: {text}", highlight=False)
 
         result = train_run(
             recipe, out, device=device, overrides=overrides, resume=resume, progress=update, on_epoch=note
@@ -117,6 +124,7 @@ def simulate(
     Example: [bold]neuro_deploy simulate digits.program.h5 --input test.npz --backend sim --out sim.trace.h5[/bold]
     """
     from ..backends import simulate as run
+    from ..comparison import counter_remarks
 
     source = load_any(file)
     if isinstance(source, Trace):
@@ -127,10 +135,9 @@ def simulate(
         trace = run(source, x, backend, variables, samples, dt=dt, timeout=timeout, progress=update)
     save_trace(trace, out)
     say(f"wrote {out}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
-    if isinstance(source, ChipProgram) and source.readout and label is not None and "spikes" in variables:
-        decided = source.readout.decide(trace)
+    readout = source.readout if isinstance(source, ChipProgram) else read_graph(source, dt).readout
+    if readout and label is not None and "spikes" in variables:
+        decided = readout.decide(trace)
         say(f"accuracy {(decided == label[: len(decided)]).mean():.2%} over {len(decided)} samples")
-    for name, events in trace.counters.items():
-        counted = {k: v for k, v in events.items() if v}
-        if counted:
-            say(f"[yellow]{name}: {', '.join(f'{v} {k}' for k, v in counted.items())}[/yellow]")
+    for remark in counter_remarks(trace):
+        say(f"[yellow]{escape(remark)}[/yellow]")

@@ -20,7 +20,10 @@ from ..graph import read_nir
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
 
+PIPED_WIDTH = 160
 out = Console()
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out = Console(width=PIPED_WIDTH)
 err = Console(stderr=True)
 
 Kind = Literal["nir", "program", "trace"]

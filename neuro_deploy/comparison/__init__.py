@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .result import Comparison, Decisions, Divergence, NotCompared, PopulationStatistics, VariableComparison
 from .runs import compare, input_names
-from .verdict import Verdict, judge
+from .verdict import Verdict, counter_remarks, judge
 
 __all__ = [
     "Comparison",
@@ -19,6 +19,7 @@ __all__ = [
     "VariableComparison",
     "Verdict",
     "compare",
+    "counter_remarks",
     "input_names",
     "judge",
 ]

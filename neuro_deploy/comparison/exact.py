@@ -100,7 +100,8 @@ def divergence(a: Trace, b: Trace, population: str, variable: str, pair: Pair, i
         data = recording.data.get(name)
         if data is None or not 0 <= when + recording.latency < data.shape[0]:
             return None
-        return data[(when + recording.latency, sample, *neuron)].item()  # type: ignore[no-any-return]
+        index = (when + recording.latency, sample, *neuron)
+        return data[index].item()  # type: ignore[no-any-return]
 
     wanted = [("v[t-1]", "v", step - 1), *((f"{n}[t]", n, step) for n in reversed(VARIABLES) if n != variable)]
     found = [(label, at(a, name, when), at(b, name, when)) for label, name, when in wanted]

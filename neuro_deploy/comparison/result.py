@@ -185,7 +185,8 @@ class Comparison:
                 text += f"; {self.decisions.agreeing} of {self.decisions.samples} decisions agree"
             return f"statistics: {text}"
         if self.differing:
-            return f"different: {self.differing:,} of {self.values:,} values over {size}; first: {self.first}"
+            spikes = "; every spike is the same" if self.differing_spikes == 0 else ""
+            return f"different: {self.differing:,} of {self.values:,} values over {size}{spikes}; first: {self.first}"
         if not self.equal:
             missing = ", ".join(f"{m.population}.{m.variable}" for m in self.not_compared if m.needed) or "everything"
             return f"not enough recorded: no difference in {self.values:,} values, but missing: {missing}"

@@ -15,6 +15,14 @@ from .result import Comparison, plain
 from .runs import compare
 from .statistics import check_labels
 
+EVENTS = {
+    "clipped": "{} values lie beyond the range that the program was compiled for, and were clipped",
+    "v_clips": "a potential met its register's limit {} times: that is not what the network means",
+    "u_wraps": "a current wrapped around {} times: that is not what the network means",
+    "a_wraps": "an input sum wrapped around {} times: that is not what the network means",
+}
+"""What the counters of a run mean."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -111,7 +119,7 @@ def judge(
         statistics=statistics,
         counters=counters,
         witnesses=dict(witnesses or {}),
-        remarks=_remarks(sim, counters),
+        remarks=_remarks(sim),
     )
 
 
@@ -142,9 +150,17 @@ def _sentence(exact: Comparison | None, statistics: Comparison | None) -> str:
     return text + "."
 
 
-def _remarks(sim: Trace, counters: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+def counter_remarks(run: Trace) -> tuple[str, ...]:
+    """A run's counters that are not zero, in words."""
+    return tuple(
+        f"{name}: {EVENTS.get(event, event + ' {} times').format(f'{count:,}')}"
+        for name, events in run.counters.items()
+        for event, count in events.items()
+        if count
+    )
+
+
+def _remarks(sim: Trace) -> tuple[str, ...]:
     silent = [n for n, p in sim.populations.items() if "spikes" in p.data and not p.data["spikes"].any()]
     remarks = [f"{name} never fires: its equality says little" for name in silent]
-    for name, events in counters.items():
-        remarks += [f"{name}: {count:,} {event.replace('_', ' ')}" for event, count in events.items()]
-    return tuple(remarks)
+    return (*remarks, *counter_remarks(sim))

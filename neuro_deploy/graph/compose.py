@@ -79,6 +79,12 @@ class _Value:
         return _Value(terms, matrix(self.constant[:, None])[:, 0] + offset, path)
 
 
+def _synapse_name(drive: _Value, source: str, target: str) -> str:
+    """The linear nodes on the way, and the source where another one comes the same way."""
+    name = "+".join(drive.path[source]) or f"{source}-{target}"
+    return name if list(drive.path.values()).count(drive.path[source]) == 1 else f"{name}[{source}]"
+
+
 def _add(values: list[_Value], size: int) -> _Value:
     terms: dict[str, Matrix] = {}
     path: dict[str, tuple[str, ...]] = {}
@@ -130,7 +136,7 @@ def compose(reading: Reading) -> Composed:
             populations.append(ComposedPopulation(node.name, node.operation, drive.constant, latency[node.name]))
             synapses += [
                 ComposedSynapse(
-                    "+".join(drive.path[source]) or f"{source}-{node.name}",
+                    _synapse_name(drive, source, node.name),
                     source,
                     node.name,
                     matrix,

@@ -7,7 +7,7 @@ import os
 import h5py
 import nir
 
-from ..errors import FormatError
+from ..errors import FormatError, InputError
 from ..files import atomic_write, open_h5
 
 
@@ -29,6 +29,11 @@ def read_nir(path: str | os.PathLike[str]) -> nir.NIRGraph:
 
 
 def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
-    """Write a graph atomically; the same graph gives the same bytes.  Raises: FileError."""
+    """Write a graph atomically; the same graph gives the same bytes.
+
+    Raises: FileError; InputError if the arguments are swapped (stock `nir.write` has the path first).
+    """
+    if not isinstance(graph, nir.NIRNode):
+        raise InputError("write_nir(graph, path): the graph comes first")
     with atomic_write(path) as temporary:
         nir.write(temporary, graph)

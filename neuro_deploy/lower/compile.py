@@ -26,7 +26,7 @@ SCALES = ("auto", "proven", "full")
 DEFAULT_MAX_STEPS = 1000
 """Where neither the user nor the file says how long a run is."""
 LARGEST_LOSS = 2.0
-"""`--scale auto`: how many bits of a neuron's weights a proof may cost before it is given up."""
+"""How many bits of a neuron's weights a proof may cost before a narrower input is tried."""
 SHRINK = 0.995
 EXACT_MEMORYLESS = 4096
 ROUNDS = 12
@@ -73,9 +73,10 @@ def compile(
     dt: seconds a step, if the file does not say.
     input_range: the input's values; else the file's metadata, else the range of `calibrate` (T, B, ...).
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
-    scale: "auto" proves that no register can overflow for any input, unless that costs a neuron more than 2 bits of
-        its weights; then weights keep full precision and the program is marked "not proven".  "proven": prove it
-        whatever it costs, or refuse.  "full": full precision, proven only if it happens to be.
+    scale: "auto" shrinks the scale of each neuron until no register can overflow for any input; if that costs a
+        neuron more than 2 bits of its weights, narrower inputs are tried as well.  What cannot be proven so is marked
+        "not proven".  "proven": the same, but refuse what cannot be proven.  "full": full precision of the weights,
+        proven only if it happens to be.
     max_steps: the bounds hold for so many steps, and backends refuse longer runs; by default what the file says that
         the network was trained for, else 1,000.
     exact: refuse any rounding.
@@ -123,7 +124,7 @@ def _grid(x: NDArray[Any]) -> float:
 
 
 def _best(network: Composed, known: InputRange, chip: Target, options: Options) -> _Attempt:
-    """The attempt with the widest input whose proof costs no more than LARGEST_LOSS; else as `scale` says."""
+    """The attempt with the widest input whose proof costs no more than LARGEST_LOSS; else the cheapest proof."""
     choices = payload_choices(known, chip, options.input_bits)
     if options.scale == "full":
         return _attempt(network, known, choices[0], chip, options, prove=False)
@@ -132,9 +133,7 @@ def _best(network: Composed, known: InputRange, chip: Target, options: Options) 
         attempts.append(_attempt(network, known, bits, chip, options, prove=True))
         if attempts[-1].proven and attempts[-1].loss <= LARGEST_LOSS:
             return attempts[-1]
-    if options.scale == "proven":
-        return min(attempts, key=lambda a: (not a.proven, a.loss))
-    return _attempt(network, known, choices[0], chip, options, prove=False)
+    return min(attempts, key=lambda a: (not a.proven, a.loss))
 
 
 def _attempt(network: Composed, known: InputRange, bits: int, chip: Target, options: Options, prove: bool) -> _Attempt:
@@ -233,7 +232,7 @@ def _report(attempt: _Attempt, chip: Target, known: InputRange) -> dict[str, Any
     if attempt.proven:
         remarks.append("no register can wrap or clip, for any input")
     else:
-        remarks.append("not proven: the proof would cost too much precision; sim counts wraps and clips")
+        remarks.append("not proven: registers can wrap or clip; sim counts how often")
     return {
         "target": chip.title,
         "input_range": [known.low, known.high, known.quantum],

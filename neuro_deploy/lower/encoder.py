@@ -65,12 +65,13 @@ def payload_choices(known: InputRange, target: Target, wanted: int | None) -> li
 
     Raises: InputError if `wanted` is beyond the target.
     """
-    limit = max(1, min(target.input.payload_bits.value, 32 if known.low < 0 else 31))  # executors keep int32
+    narrowest = 2 if known.low < 0 else 1
+    limit = max(narrowest, min(target.input.payload_bits.value, 30 + narrowest))  # executors keep int32
     if wanted is not None:
-        if not 1 <= wanted <= limit:
-            raise InputError(f"--input-bits must be in [1, {limit}] on {target.name}, got {wanted}")
+        if not narrowest <= wanted <= limit:
+            raise InputError(f"input_bits must be in [{narrowest}, {limit}] on {target.name}, got {wanted}")
         return [wanted]
-    default = max(1, target.input.default_bits.value)
+    default = max(narrowest, target.input.default_bits.value)
     levels = exact_levels(known)
     if levels is not None and levels.bit_length() + (known.low < 0) <= default:
         return [default]

@@ -79,7 +79,8 @@ class Interval(NamedTuple):
     @property
     def magnitude(self) -> Ints:
         """max(|low|, |high|)."""
-        return np.maximum(np.abs(self.low), np.abs(self.high))
+        largest: Ints = np.maximum(np.abs(self.low), np.abs(self.high))
+        return largest
 
 
 class Step(NamedTuple):

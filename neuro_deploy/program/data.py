@@ -136,7 +136,7 @@ RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = Mappin
 """Readout rule -> (the variable it needs, score of each neuron from (T, B, *shape))."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ChipProgram:
     """Integers only, for one target.  Equal by value (`digest`).
 
@@ -157,6 +157,14 @@ class ChipProgram:
 
     def __post_init__(self) -> None:
         self._check()
+
+    def __repr__(self) -> str:
+        neurons, synapses = sum(p.size for p in self.populations), sum(s.weight.size for s in self.synapses)
+        proof = "cannot overflow" if self.proven else "overflow not excluded"
+        return (
+            f"<ChipProgram for {self.target}: {neurons:,} neurons, {synapses:,} synapses, {proof} "
+            f"within {self.max_steps:,} steps, digest {self.digest[:12]}>"
+        )
 
     def population(self, name: str) -> Population:
         """The population of that name.  Raises: KeyError."""

@@ -90,7 +90,10 @@ def _gap(a: float | int | None, b: float | int | None) -> float | int | None:
 
 def verdict_table(verdict: Verdict) -> RenderableType:
     """The verdict of a road: the sentence, the figures, who judged."""
-    head = Text.assemble((" PASSED " if verdict.passed else " FAILED ", f"{GOOD if verdict.passed else BAD} reverse"))
+    label, style = (
+        (" PASSED ", GOOD) if verdict.passed else (" FAILED ", BAD) if verdict.exact else (" NOT JUDGED ", WARN)
+    )
+    head = Text.assemble((label, f"{style} reverse"))
     head.append("  " + verdict.sentence)
     rows: list[tuple[str, object]] = [(f"accuracy {name}", percent(x)) for name, x in verdict.accuracy.items()]
     if verdict.exact:
@@ -99,7 +102,17 @@ def verdict_table(verdict: Verdict) -> RenderableType:
         rows.append(("differing values", Text(f"{number(verdict.differing)} of {number(verdict.exact.values)}", style)))
     rows.append(("samples", f"sim {number(verdict.samples)}, Lava {number(verdict.lava_samples)}"))
     if verdict.statistics:
-        rows.append(("same decision, float and sim", percent(verdict.agreement)))
+        counts = verdict.statistics.differing_spikes
+        total = sum(s.values for s in verdict.statistics.statistics if s.differing_spikes is not None)
+        if counts is not None and total:
+            rows.append(
+                (
+                    "differing spikes, float against sim",
+                    f"{number(counts)} of {number(total)} ({percent(counts / total)})",
+                )
+            )
+        if verdict.agreement is not None:
+            rows.append(("same decision, float and sim", percent(verdict.agreement)))
     rows += [(f"judge of {name}", text) for name, text in verdict.witnesses.items()]
     return Group(head, facts(rows), *(Text(f"note: {remark}", WARN) for remark in verdict.remarks))
 

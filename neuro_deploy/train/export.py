@@ -73,6 +73,9 @@ def export_folded(
     """As `export_nir`, for a model that was folded before."""
     if not (np.isfinite(dt) and dt > 0):
         raise InputError(f"dt must be a positive number of seconds, got {dt}")
+    if (input_low is None) != (input_high is None):
+        raise InputError("give both input_low and input_high, or neither")
+    _check_layers(folded)
     shapes = _shapes(folded, input_shape, steps or 1)
     names = _names(folded)
     nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(input_type={"input": np.array(input_shape)})}
@@ -80,13 +83,16 @@ def export_folded(
     violations: list[Violation] = []
     for layer in folded.layers:
         try:
-            nodes[names[layer.name]] = _node(layer.module, shapes[layer.name], dt)
+            nodes[names[layer.name]] = _node(layer.module, shapes.get(layer.name, ()), dt)
         except UnsupportedError as error:
             violations += [Violation(layer.name, f"{v.node}: {v.what}", v.remedy) for v in error.violations]
         edges += [(names[source], names[layer.name]) for source in layer.inputs]
     last = folded.outputs
     if not last:
         violations.append(Violation(OUTPUT, "the model returns nothing that was traced", REMEDY))
+    if len(last) > 1 and readout is None:
+        what = f"the sum of {', '.join(last)}: its decision is not that of one population"
+        violations.append(Violation(OUTPUT, what, "end in one spiking population, or give readout="))
     doubled = sorted({edge for edge in edges if edges.count(edge) > 1})
     violations += [Violation(f"{a} -> {b}", "the same value is added twice", "scale it instead") for a, b in doubled]
     if violations:
@@ -132,7 +138,8 @@ def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[st
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, given: Any, result: torch.Tensor) -> None:
-            shapes[name] = tuple(result.shape[2:])
+            if isinstance(result, torch.Tensor):
+                shapes[name] = tuple(result.shape[2:])
 
         return hook
 
@@ -146,6 +153,18 @@ def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[st
         for hook in hooks:
             hook.remove()
     return shapes
+
+
+def _check_layers(folded: Folded) -> None:
+    """Raise UnsupportedError for every layer that NIR, or we, do not know."""
+    unknown = _layer.dispatch(object)
+    violations = [
+        Violation(layer.name, f"{type(layer.module).__name__} is not supported", REMEDY)
+        for layer in folded.layers
+        if not isinstance(layer.module, neuron_modules()) and _layer.dispatch(type(layer.module)) is unknown
+    ]
+    if violations:
+        raise UnsupportedError(TITLE, violations)
 
 
 def _node(module: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRNode:

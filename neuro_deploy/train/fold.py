@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import UnsupportedError, Violation
 from ..neurons import NEURONS, part
+from .nets import BatchNorm
 
 TITLE = "cannot export the model"
 REMEDY = "build it of Linear, BatchNorm, Flatten, Dropout and neuro_deploy's neurons, joined by +"
@@ -102,6 +103,10 @@ def fold(model: nn.Module) -> Folded:
     violations, folded = [], {}
     for layer in layers:
         if not isinstance(layer.module, nn.modules.batchnorm._BatchNorm):
+            continue
+        if not isinstance(layer.module, BatchNorm):
+            what = f"{type(layer.module).__name__} takes the batch axis of (T, B, N) for its channels"
+            violations.append(Violation(layer.name, what, "use neuro_deploy.nn.BatchNorm"))
             continue
         before = by_name.get(layer.inputs[0]) if len(layer.inputs) == 1 else None
         used = sum(name == layer.inputs[0] for other in layers for name in other.inputs) + (layer.inputs[0] in outputs)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -77,10 +80,11 @@ def build(recipe: Recipe, data: Dataset) -> nn.Module:
     name, args = recipe.network.factory, recipe.network.args
     module, _, function = name.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), function)
+        factory = getattr(_import(module), function)
         known = inspect.signature(factory).parameters
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise RecipeError(f"network.factory: cannot import '{name}' ({error})") from error
+        where = "its file must be in the current folder or on PYTHONPATH"
+        raise RecipeError(f"network.factory: cannot import '{name}' ({error}); {where}") from error
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
     strange = [] if open_ended else [key for key in args if key not in known]
     if strange:
@@ -96,6 +100,15 @@ def build(recipe: Recipe, data: Dataset) -> nn.Module:
         raise RecipeError(f"network.factory: '{name}' gave a {type(model).__name__}, not a torch module")
     _check_fit(model, recipe, data)
     return model
+
+
+def _import(module: str) -> ModuleType:
+    """Import a module; the current folder is searched last."""
+    sys.path.append(str(Path.cwd()))
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.pop()
 
 
 def _check_fit(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
