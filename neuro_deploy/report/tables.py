@@ -90,9 +90,8 @@ def _gap(a: float | int | None, b: float | int | None) -> float | int | None:
 
 def verdict_table(verdict: Verdict) -> RenderableType:
     """The verdict of a road: the sentence, the figures, who judged."""
-    label, style = (
-        (" PASSED ", GOOD) if verdict.passed else (" FAILED ", BAD) if verdict.exact else (" NOT JUDGED ", WARN)
-    )
+    failed = (" FAILED ", BAD) if verdict.exact else (" NOT JUDGED ", WARN)
+    label, style = (" PASSED ", GOOD) if verdict.passed else failed
     head = Text.assemble((label, f"{style} reverse"))
     head.append("  " + verdict.sentence)
     rows: list[tuple[str, object]] = [(f"accuracy {name}", percent(x)) for name, x in verdict.accuracy.items()]
@@ -105,12 +104,8 @@ def verdict_table(verdict: Verdict) -> RenderableType:
         counts = verdict.statistics.differing_spikes
         total = sum(s.values for s in verdict.statistics.statistics if s.differing_spikes is not None)
         if counts is not None and total:
-            rows.append(
-                (
-                    "differing spikes, float against sim",
-                    f"{number(counts)} of {number(total)} ({percent(counts / total)})",
-                )
-            )
+            share = f"{number(counts)} of {number(total)} ({percent(counts / total)})"
+            rows.append(("differing spikes, float against sim", share))
         if verdict.agreement is not None:
             rows.append(("same decision, float and sim", percent(verdict.agreement)))
     rows += [(f"judge of {name}", text) for name, text in verdict.witnesses.items()]
