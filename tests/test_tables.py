@@ -60,7 +60,7 @@ def test_a_program() -> None:
 
 def test_a_trace() -> None:
     text = shown(trace_table(replace(run(), counters={"fc1": {"v_clips": 3}}, provenance={"numpy": "9.9"})))
-    for part in ("10 steps of 0.001 s, 4 samples", "spikes, v, h, u", "0 of 5", "1: 153", "3 v clips", "9.9"):
+    for part in ("10 steps of 0.001 s, 4 samples", "spikes, v, h, u", "0 of 5", "1: 153", "limit 3 times", "9.9"):
         assert part in text
     assert "spikes" in shown(trace_table(floated(run())))
     assert "recorded" in shown(trace_table(with_data(run(), "fc1", "spikes", None)))

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison import Comparison, Divergence, Verdict
+from ..comparison import Comparison, Divergence, Verdict, counter_remarks
 from ..program import ChipProgram
 from ..trace import Trace
 from .text import NONE, facts, number, percent, shape_text, span, table
@@ -200,29 +200,33 @@ def trace_table(trace: Trace) -> RenderableType:
             *trace.provenance.items(),
         ]
     )
-    columns = ("population", "shape", "latency#", "recorded", "spikes#", "rate#", "values", "silent neurons#", "v")
-    rows = [_recording(trace, name) for name in trace.populations]
-    parts: list[RenderableType] = [head, Text(), table("Populations", columns, rows)]
-    for name, events in trace.counters.items():
-        counted = ", ".join(f"{number(n)} {event.replace('_', ' ')}" for event, n in events.items() if n)
-        if counted:
-            parts.append(Text(f"note: {name}: {counted}", WARN))
+    columns = ("name", "shape", "latency#", "recorded", "silent#", "rate#", "spikes#")
+    activity = [_activity(trace, name) for name in trace.populations]
+    parts: list[RenderableType] = [head, Text(), table("Populations", columns, activity)]
+    parts.append(table("Values", ("name", "how often each spike value occurs", "v"), _values(trace)))
+    parts += [Text(f"note: {remark}", WARN) for remark in counter_remarks(trace)]
     return Group(*parts)
 
 
-def _recording(trace: Trace, name: str) -> tuple[object, ...]:
+def _activity(trace: Trace, name: str) -> tuple[object, ...]:
     recording = trace.populations[name]
-    spikes = counts = silent = rate = NONE
+    spikes = silent = rate = NONE
     if "spikes" in recording.data:
         s = trace.aligned(name, "spikes")
-        fired = s != 0
         spikes = number(float(np.abs(s).sum(dtype=np.float64)))
         rate = f"{np.abs(s).mean(dtype=np.float64):.4f}"
-        silent = f"{int((~fired.any(axis=(0, 1))).sum())} of {recording.size}"
-        counts = _histogram(s[fired])
-    v = span(recording.data["v"]) if "v" in recording.data else NONE
-    shown = (spikes, rate, counts, silent, v)
-    return name, shape_text(recording.shape), recording.latency, ", ".join(recording.data), *shown
+        silent = f"{int((~s.any(axis=(0, 1))).sum())} of {recording.size}"
+    recorded = ", ".join(recording.data)
+    return name, shape_text(recording.shape), recording.latency, recorded, silent, rate, spikes
+
+
+def _values(trace: Trace) -> Iterator[tuple[str, str, str]]:
+    for name, recording in trace.populations.items():
+        counts = NONE
+        if "spikes" in recording.data:
+            s = trace.aligned(name, "spikes")
+            counts = _histogram(s[s != 0])
+        yield name, counts, span(recording.data["v"]) if "v" in recording.data else NONE
 
 
 def _histogram(fired: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
