@@ -111,6 +111,8 @@ def lower_population(given: ComposedPopulation, drives: list[Drive], m: Ints, ta
         roundings.append(rounding)
         synapses.append(DenseSynapse(source.name, source.source, source.target, weight, weight_exponent, source.delay))
     params = {**quantized.params, "bias_mant": bias, "bias_exp": exponent}
+    remedy = "bring thresholds, weights and biases of a neuron nearer to each other"
+    violations += [Violation(given.name, problem, remedy) for problem in kind.check(params)]
     population = Population(given.name, given.neuron.kind, given.neuron.shape, params, given.latency, unit)
     return Lowered(population, synapses, roundings, violations)
 
