@@ -69,6 +69,10 @@ def test_compile_simulate_compare_inspect(here: Path, capsys: pytest.CaptureFixt
     for name, seen in (("net.nir", "cf2"), ("p.program.h5", "loihi2"), ("a.trace.h5", "lif")):
         assert run(["inspect", name]) == 0
         assert seen in capsys.readouterr().out
+        assert run(["inspect", name, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["kind"] in name and seen in json.dumps(told)
+    assert told["populations"]["cf1"]["v"]["shape"] == [9, 8, 20] and told["numbers"] == "integer"
 
 
 def test_verify_without_lava(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,21 +116,27 @@ def verify(
 def inspect(
     file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+    as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> None:
     """Show what a file holds, as a table.
 
     Example: [bold]neuro_deploy inspect digits.nir[/bold]
     """
+    from ..backends.base import check_program
     from ..report.nir_table import nir_table
+    from ..report.summary import nir_summary, program_summary, trace_summary
     from ..report.tables import program_table, trace_table
 
     content = load_any(file)
+    result: Any
     if isinstance(content, ChipProgram):
-        from ..backends.base import check_program
-
         check_program(content)
-        out.print(program_table(content))
+        result = program_summary(content) if as_json else program_table(content)
     elif isinstance(content, Trace):
-        out.print(trace_table(content))
+        result = trace_summary(content) if as_json else trace_table(content)
     else:
-        out.print(nir_table(content, dt))
+        result = nir_summary(content, dt) if as_json else nir_table(content, dt)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        out.print(result)

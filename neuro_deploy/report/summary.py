@@ -1,0 +1,58 @@
+"""What `inspect --json` says: a file's content as plain JSON types, arrays by their shape and range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import read_graph
+from ..graph.nodes import arrays_of
+from ..neurons.base import FloatNeuron
+from ..program import ChipProgram
+from ..program.data import arrays, header, plain, sections
+from ..trace import Trace
+
+
+def program_summary(program: ChipProgram) -> dict[str, Any]:
+    """A ChipProgram: header, digest, parts with the range of each array, and what `compile` reported."""
+    parts = {
+        name: [{**plain(item), **_ranges(arrays(item))} for item in items] for name, items in sections(program).items()
+    }
+    return {"kind": "program", "digest": program.digest, **header(program), **parts, "report": dict(program.report)}
+
+
+def trace_summary(trace: Trace) -> dict[str, Any]:
+    """A trace: who ran it, and per population what was recorded, its range, and the sum of |spikes| over T steps."""
+    populations = {}
+    for name, recording in trace.populations.items():
+        entry = {"shape": list(recording.shape), "latency": recording.latency, **_ranges(recording.data)}
+        if "spikes" in recording.data:
+            entry["total_spikes"] = float(np.abs(trace.aligned(name, "spikes")).sum(dtype=np.float64))
+        populations[name] = entry
+    told = {name: getattr(trace, name) for name in ("backend", "steps", "batch", "dt", "digest")}
+    counters = {name: dict(events) for name, events in trace.counters.items()}
+    return {"kind": "trace", "numbers": trace.kind, **told, "populations": populations, "counters": counters}
+
+
+def nir_summary(graph: nir.NIRGraph, dt: float | None = None) -> dict[str, Any]:
+    """A NIR graph as we read it.  Raises: InputError, UnsupportedError if it cannot be read."""
+    reading = read_graph(graph, dt)
+    nodes = {}
+    for node in reading.nodes:
+        operation = node.operation
+        kind = operation.kind if isinstance(operation, FloatNeuron) else type(operation).__name__.lower()
+        entry = {"operation": kind, "inputs": list(node.inputs), "shape": list(node.shape)}
+        nodes[node.name] = {**entry, **_ranges(arrays_of(operation))}
+    readout = plain(reading.readout) if reading.readout else None
+    return {"kind": "nir", "dt": reading.dt, "steps": reading.steps, "readout": readout, "nodes": nodes}
+
+
+def _ranges(found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    return {
+        name: {"shape": list(a.shape), "low": a.min().item(), "high": a.max().item()} if a.size else None
+        for name, a in found.items()
+    }
