@@ -149,12 +149,12 @@ def test_the_parents_end(way: signal.Signals, tmp_path: Path) -> None:
         assert parent.stdout is not None
         group = int(parent.stdout.readline())
         assert len(living(group)) > 5
-        assert list(tmp_path.glob("neuro_deploy_lava_*"))
+        assert list(tmp_path.glob("neuro_deploy_lava_*")) and list(tmp_path.glob("pymp-*"))
         parent.send_signal(way)
         parent.wait(timeout=20)
     assert gone(group)
     assert freed(before)
-    assert not list(tmp_path.glob("neuro_deploy_lava_*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_lava_that_is_missing_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

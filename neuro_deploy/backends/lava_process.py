@@ -27,7 +27,7 @@ from ..errors import BackendError, LavaMissingError, LavaTimeoutError
 from ..trace import VARIABLES
 from .base import Progress
 from .lava_plan import ERROR, WITNESSES, Plan, check_plan, record_file, save_plan
-from .lava_worker import DONE, MARK
+from .lava_worker import DONE, MARK, remove_scratch
 
 TICK = 0.2
 LAST_WORDS = 2.0
@@ -86,6 +86,7 @@ def _worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield worker
     finally:
         end_group(worker.pid)
+        remove_scratch(folder)
         for stream in (worker.stdin, worker.stdout):
             if stream:
                 stream.close()

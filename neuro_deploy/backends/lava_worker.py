@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 from .lava_mend import import_lava
@@ -21,11 +22,19 @@ from .lava_plan import WITNESSES, leave_error, load_plan
 
 MARK = "@neuro_deploy"
 DONE = "done"
+SCRATCH = "scratch.txt"
+"""Names the folder of multiprocessing's sockets, which a process that is ended cannot remove."""
 
 
 def _say(word: object) -> None:
     sys.stdout.write(f"{MARK} {word}\n")
     sys.stdout.flush()
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove the folder that SCRATCH names, if there is one."""
+    if (folder / SCRATCH).exists():
+        shutil.rmtree((folder / SCRATCH).read_text(encoding="utf-8"), ignore_errors=True)
 
 
 def _watchdog(pipe: int, folder: Path) -> None:
@@ -35,6 +44,7 @@ def _watchdog(pipe: int, folder: Path) -> None:
     """
     while os.read(pipe, 1):
         pass
+    remove_scratch(folder)
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
@@ -46,6 +56,7 @@ def main(folder: Path) -> int:
     threading.Thread(target=_watchdog, args=(os.dup(0), folder), daemon=True).start()
     try:
         multiprocessing.set_start_method("fork", force=True)  # Lava's processes carry what cannot be pickled
+        (folder / SCRATCH).write_text(get_temp_dir(), encoding="utf-8")
         import_lava()
         from .lava_network import Network
 
