@@ -98,8 +98,10 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
                 raise FormatError(f"{file}: not an .npz file but a single array; write it with numpy.savez(input=...)")
             with archive:
                 return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{file}: not an .npz file, or damaged ({error})") from error
+    except FileError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise nearly anything for a damaged archive
+        raise FormatError(f"{file}: not an .npz file, or damaged ({type(error).__name__}: {error})") from error
 
 
 def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
@@ -20,11 +20,15 @@ from .backends import simulate
 from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
 from .errors import BackendError, FileError, InputError, RecipeError
-from .files import read_input, write_npz, write_text
-from .graph import read_nir, write_nir
+from .files import atomic_write, read_input, write_npz, write_text
+from .graph import read_graph, read_nir, write_nir
 from .lower import compile
 from .program import ChipProgram, save_program
 from .trace import Trace, save_trace
+
+if TYPE_CHECKING:
+    from .train import Run
+    from .train.fold import Folded
 
 PACKAGES = ("neuro_deploy", "torch", "nir", "numpy", "lava-nc", "h5py")
 MOST_LAVA_SAMPLES = 1000
@@ -143,7 +147,7 @@ def export_run(run_dir: Path, path: Path) -> Exported:
     Raises: TrainingError, UnsupportedError, FileError; BackendError if the file does not give the same numbers.
     """
     from .train import load_run
-    from .train.export import export_folded, states_of
+    from .train.export import export_folded
     from .train.fold import fold
 
     run = load_run(run_dir)
@@ -160,20 +164,27 @@ def export_run(run_dir: Path, path: Path) -> Exported:
         readout=None,
         metadata={"recipe": recipe.name},
     )
-    write_nir(graph, path)
-    x, _ = data.test_input(recipe.network.steps)
+    with atomic_write(path) as unproven:
+        write_nir(graph, unproven)
+        total, changed = _prove_export(unproven, path, run, folded)
+    return Exported(graph, total, changed)
+
+
+def _prove_export(file: Path, path: Path, run: Run, folded: Folded) -> tuple[int, int]:
+    """Spike counts compared, and those that folding changed.  Raises: BackendError if the file gives other numbers."""
+    from .train.export import states_of
+
+    x, _ = run.data.test_input(run.recipe.network.steps)
     trained, kept = states_of(run.model, x), states_of(folded.model, x)
     total, changed = 0, 0
-    read = simulate(read_nir(path), x, "reference", ("spikes", "v"))
+    read = simulate(read_nir(file), x, "reference", ("spikes", "v"))
     for (name, before), after in zip(trained.items(), kept.values(), strict=True):
         again = read.populations[name.replace(".", "_")].data
         if not (np.array_equal(after["spikes"], again["spikes"]) and np.array_equal(after["v"], again["v"])):
-            raise BackendError(
-                f"{path}: '{name}' read back from the file does not give the model's spikes; do not use it"
-            )
+            raise BackendError(f"{path}: not written, because '{name}' read back does not give the model's spikes")
         total += before["spikes"].size
         changed += int((before["spikes"] != after["spikes"]).sum())
-    return Exported(graph, total, changed)
+    return total, changed
 
 
 def verify_graph(
@@ -196,7 +207,8 @@ def verify_graph(
         raise InputError(f"--lava-samples must be 0 or more, got {lava_samples}")
     clock, dt = Clock(), (options or {}).get("dt")
     with clock.stage("compile"):
-        program = compile(graph, target, calibrate=x, max_steps=len(x), **(options or {}))
+        calibrate = None if read_graph(graph, dt).input_range else x
+        program = compile(graph, target, calibrate=calibrate, max_steps=len(x), **(options or {}))
     with clock.stage("reference"):
         reference = simulate(graph, x, "reference", ("spikes", "v", "h", "u"), dt=dt, progress=start("reference"))
     with clock.stage("sim"):
@@ -243,6 +255,23 @@ def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> 
     )
 
 
+def _clear_demo(out: Path, ours: Sequence[Path]) -> None:
+    """Remove an earlier demo's files.  Raises: FileError if `out` holds anything else."""
+    try:
+        found = sorted(out.iterdir()) if out.exists() else []
+    except OSError as error:
+        raise FileError(f"{out}: is not a folder that can be read; choose another --out") from error
+    strange = [path.name for path in found if path not in ours]
+    if strange or (found and out / DEMO_MARKER not in found):
+        named = ", ".join(strange[:3]) or "files"
+        raise FileError(f"{out}: is not empty ({named} are not of an earlier demo); choose another --out")
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 @dataclass(frozen=True, eq=False)
 class Demonstrated:
     """What `demo` did.  files: what each is -> its path."""
@@ -263,11 +292,6 @@ def demo(
     Raises: FileError, and whatever a stage raises.
     """
     marker = out / DEMO_MARKER
-    if out.exists() and any(out.iterdir()):
-        if not marker.exists():
-            raise FileError(f"{out}: is not empty and not of an earlier demo; choose another --out")
-        shutil.rmtree(out)
-    write_text(marker, "Written by 'neuro_deploy demo'; the next demo replaces this folder.\n")
     clock = Clock()
     files = {
         "training run": out / "run",
@@ -279,6 +303,8 @@ def demo(
         "trace of Lava": out / "lava.trace.h5",
         "report": out / "report.html",
     }
+    _clear_demo(out, (marker, *files.values()))
+    write_text(marker, "Written by 'neuro_deploy demo'; the next demo replaces its files here.\n")
     with clock.stage("train"):
         trained = train_run(recipe, files["training run"], progress=start("training"))
     with clock.stage("export, read back, check"):

@@ -72,19 +72,22 @@ def simulate(
         given = "a ChipProgram" if isinstance(source, ChipProgram) else "a NIR graph"
         need = "a ChipProgram (run 'neuro_deploy compile' first)" if wanted is ChipProgram else "the NIR graph"
         raise BackendError(f"backend '{backend}' runs {need}, not {given}")
+    record = (record,) if isinstance(record, str) else tuple(record)
     unknown = [name for name in record if name not in VARIABLES]
     if unknown or not record:
         raise InputError(f"cannot record {', '.join(unknown) or 'nothing'}; choose from {', '.join(VARIABLES)}")
     x = np.asarray(x)
     check_input(x, "input")
-    if samples is not None and not 1 <= samples <= x.shape[1]:
+    if samples is not None and (not isinstance(samples, int) or not 1 <= samples <= x.shape[1]):
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise InputError(f"timeout must be a positive number of seconds, got {timeout}")
     if isinstance(source, ChipProgram) and x.shape[0] > source.max_steps:
         raise InputError(
             f"input (T, B, ...) has {x.shape[0]} steps, but the program's bounds hold for {source.max_steps}; "
             f"compile with --max-steps {x.shape[0]}"
         )
-    return runner.run(source, Job(x[:, :samples], tuple(record), dt, timeout, progress))
+    return runner.run(source, Job(x[:, :samples], record, dt, timeout, progress))
 
 
 __all__ = ["BACKENDS", "Backend", "backend_names", "load_backend", "simulate"]

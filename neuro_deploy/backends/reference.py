@@ -161,7 +161,7 @@ class Reference:
         for name, neuron in reading.neurons.items():
             seen = states[model.keys[name]]
             data = {k: getattr(seen, k).numpy() for k in job.record if getattr(seen, k, None) is not None}
-            if any(not np.isfinite(values).all() for values in data.values()):
+            if not bool(torch.isfinite(seen.h).all() and torch.isfinite(seen.v).all()):
                 raise BackendError(f"{name}: the potential became NaN or infinite; check weights and input")
             if "spikes" in data:
                 data["spikes"] = data["spikes"].astype(np.int32)

@@ -76,4 +76,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
             f"internal error ({type(error).__name__}: {error}); please report it.  "
             "NEURO_DEPLOY_TRACEBACK=1 shows where it happened."
         )
+    if code == INTERRUPTED:
+        complain("interrupted")
     return code if isinstance(code, int) else 0

@@ -15,7 +15,7 @@ from ..files import read_input
 from ..graph import read_nir
 from ..program import ChipProgram
 from ..trace import Trace, load_trace
-from .show import load_any, out, progress, say
+from .show import keep_inputs, load_any, out, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +51,7 @@ def compare(
     from ..report.tables import comparison_table
     from ..road import versions
 
+    keep_inputs([a, b], report)
     one, other = load_trace(a), load_trace(b)
     result = judge(one, other)
     if report:
@@ -87,6 +88,7 @@ def verify(
     from ..report.tables import verdict_table
     from ..road import verify_graph
 
+    keep_inputs([source, input_, Path(target)], report)
     x, label = read_input(input_)
     graph = read_nir(source)
     with bars() as start:

@@ -14,7 +14,7 @@ from ..files import read_input
 from ..graph import read_graph, read_nir
 from ..program import ChipProgram, save_program
 from ..trace import Trace, save_trace
-from .show import err, load_any, progress, say
+from .show import err, keep_inputs, load_any, progress, say
 
 QUIET_EPOCHS = 10
 """Without a terminal, every so many epochs get a line."""
@@ -93,6 +93,7 @@ def compile_(
     from ..report.tables import program_table
     from .show import out as console
 
+    keep_inputs([file, *([calibrate] if calibrate else []), Path(target)], out)
     known = read_input(calibrate)[0] if calibrate else None
     program = lower(
         read_nir(file),
@@ -126,6 +127,7 @@ def simulate(
     from ..backends import simulate as run
     from ..comparison import counter_remarks
 
+    keep_inputs([file, input_], out)
     source = load_any(file)
     if isinstance(source, Trace):
         raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")

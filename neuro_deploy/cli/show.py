@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..errors import FormatError
+from ..errors import FormatError, InputError
 from ..files import check_readable, open_h5
 from ..graph import read_nir
 from ..program import FORMAT, ChipProgram, load_program
@@ -67,6 +67,14 @@ def progress(title: str) -> Iterator[Bar]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield Bar(bar, title)
+
+
+def keep_inputs(inputs: Sequence[Path], *outputs: Path | None) -> None:
+    """Raise InputError if a file to be written is one of those to be read."""
+    for out_file in outputs:
+        for file in inputs:
+            if out_file and out_file.exists() and file.exists() and out_file.samefile(file):
+                raise InputError(f"{out_file}: is an input of this command; choose another path for the output")
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:

@@ -36,4 +36,9 @@ def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
     if not isinstance(graph, nir.NIRNode):
         raise InputError("write_nir(graph, path): the graph comes first")
     with atomic_write(path) as temporary:
-        nir.write(temporary, graph)
+        try:
+            nir.write(temporary, graph)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"stock nir cannot write this graph ({error}); scalar parameters must be arrays"
+            ) from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import nir
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import specs
@@ -16,6 +17,39 @@ from ..program import Readout
 from .nodes import Diagonal, Operation, Shape, Sink, arrays_of, output_shape, read_node
 
 TITLE = "cannot read the graph"
+
+
+class _Metadata(BaseModel):
+    """More entries are somebody else's."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class ToldReadout(_Metadata):
+    """How the decision is read."""
+
+    population: str
+    rule: Literal["spike_count"] = "spike_count"
+    start: int = Field(default=0, ge=0)
+    stop: int = Field(default=0, ge=0)
+
+
+class ToldInput(_Metadata):
+    """The input's range and grid."""
+
+    low: float
+    high: float
+    quantum: float = Field(default=0.0, ge=0)
+
+
+class Told(_Metadata):
+    """Our metadata of a graph (entry "neuro_deploy"); everything may be missing in a foreign file."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    dt: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1)
+    input: ToldInput | None = None
+    readout: ToldReadout | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +104,8 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     dt: seconds a step; needed if the file does not say, and must agree if it does.
     Raises: InputError if dt is unknown or contradicts the file; UnsupportedError with all nodes that cannot be read.
     """
-    told = metadata_of(graph)
-    step = _time_step(told, dt)
+    told = _told(graph)
+    step = _time_step(told.dt, dt)
     order = _order(graph)
     violations: list[Violation] = []
     nodes: dict[str, Node] = {}
@@ -87,14 +121,28 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     violations += [v for n in nodes.values() for v in _finite(n)]
     if violations:
         raise UnsupportedError(TITLE, violations)
-    steps = int(told["steps"]) if "steps" in told else None
-    return Reading(step, tuple(nodes.values()), _readout(told, nodes), _range(told), steps)
+    return Reading(step, tuple(nodes.values()), _readout(told.readout, nodes), _range(told.input), told.steps)
 
 
-def _time_step(told: Mapping[str, Any], dt: float | None) -> float:
+def _told(graph: nir.NIRGraph) -> Told:
+    """Our metadata of the graph, checked.  Raises: InputError with all problems."""
+    try:
+        return Told.model_validate(_plain(metadata_of(graph)))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise InputError("\n".join(["the file's neuro_deploy metadata is not valid:", *lines])) from error
+
+
+def _plain(value: Any) -> Any:
+    """Metadata as Python types."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _time_step(stored: float | None, dt: float | None) -> float:
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise InputError(f"dt must be a positive number of seconds, got {dt}")
-    stored = float(told["dt"]) if "dt" in told else None
     if stored is None and dt is None:
         raise InputError("the file does not say its time step, and a guess would change its spikes; give --dt SECONDS")
     if stored is not None and dt is not None and stored != dt:
@@ -103,9 +151,12 @@ def _time_step(told: Mapping[str, Any], dt: float | None) -> float:
 
 
 def _order(graph: nir.NIRGraph) -> list[tuple[str, tuple[str, ...]]]:
-    """Nodes from input to output with their sources, ties in alphabetical order.  Raises: UnsupportedError."""
+    """Nodes from input to output, ties in alphabetical order, each with its sources in the file's order.
+
+    That order is the order of float additions.  Raises: UnsupportedError.
+    """
     incoming: dict[str, list[str]] = {name: [] for name in sorted(graph.nodes)}
-    for source, target in sorted((str(a), str(b)) for a, b in graph.edges):
+    for source, target in ((str(a), str(b)) for a, b in graph.edges):
         if source not in incoming or target not in incoming:
             raise UnsupportedError(TITLE, [Violation(f"{source} -> {target}", "an edge to a node that does not exist")])
         if source in incoming[target]:
@@ -142,11 +193,18 @@ def _read(
         raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {sorted(shapes)}")])
     shape = next(iter(shapes), None)
     for kind in specs():
-        neuron = kind.read(name, node, dt)
+        try:
+            neuron = kind.read(name, node, dt)
+            drive = kind.drive(node, dt) if neuron is not None else None
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            what = f"its parameters or its metadata cannot be understood ({error})"
+            raise UnsupportedError(TITLE, [Violation(name, what, "mend the file")]) from error
         if neuron is None:
             continue
-        drive = kind.drive(node, dt)
         if drive is not None:
+            if not all(np.isfinite(values).all() for values in drive):
+                what = "tau, r or v_leak give an input gain or offset that is NaN or infinite"
+                raise UnsupportedError(TITLE, [Violation(name, what, "mend the file")])
             before = Diagonal(*drive)
             yield Node(f"{name}.in", sources, output_shape(name, before, shape), before)
             sources = (f"{name}.in",)
@@ -165,19 +223,13 @@ def _finite(node: Node) -> Iterable[Violation]:
             yield Violation(node.name, what, "mend the training run or the file")
 
 
-def _readout(told: Mapping[str, Any], nodes: Mapping[str, Node]) -> Readout | None:
+def _readout(stored: ToldReadout | None, nodes: Mapping[str, Node]) -> Readout | None:
     outputs = [s for n in nodes.values() if isinstance(n.operation, Sink) for s in n.inputs]
-    stored = told.get("readout", {})
-    name = str(stored.get("population", outputs[0] if len(outputs) == 1 else ""))
-    if name not in nodes or not isinstance(nodes[name].operation, FloatNeuron):
+    stored = stored or ToldReadout(population=outputs[0] if len(outputs) == 1 else "")
+    if stored.population not in nodes or not isinstance(nodes[stored.population].operation, FloatNeuron):
         return None
-    return Readout(
-        name, str(stored.get("rule", "spike_count")), int(stored.get("start", 0)), int(stored.get("stop", 0))
-    )
+    return Readout(**stored.model_dump())
 
 
-def _range(told: Mapping[str, Any]) -> InputRange | None:
-    stored = told.get("input")
-    if not isinstance(stored, dict):
-        return None
-    return InputRange(float(stored["low"]), float(stored["high"]), float(stored.get("quantum", 0.0)))
+def _range(stored: ToldInput | None) -> InputRange | None:
+    return InputRange(stored.low, stored.high, stored.quantum) if stored else None

@@ -71,7 +71,7 @@ def compile(
     """Lower a graph to integers for a target.
 
     dt: seconds a step, if the file does not say.
-    input_range: the input's values; else the file's metadata, else the range of `calibrate` (T, B, ...).
+    input_range: the input's values; else the range of `calibrate` (T, B, ...), else what the file's metadata says.
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
     scale: "auto" shrinks the scale of each neuron until no register can overflow for any input; if that costs a
         neuron more than 2 bits of its weights, narrower inputs are tried as well.  What cannot be proven so is marked
@@ -88,8 +88,9 @@ def compile(
     network = compose(read_graph(graph, dt))
     if max_steps is None:
         max_steps = network.steps or DEFAULT_MAX_STEPS
-    if max_steps < 1:
-        raise InputError(f"max_steps must be at least 1, got {max_steps}")
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise InputError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
+    _check_thresholds(network)
     known = _known_range(network, input_range, calibrate)
     options = Options(scale, input_bits, max_steps, exact)
     attempt = _best(network, known, chip, options)
@@ -109,8 +110,9 @@ def compile(
 
 def _known_range(network: Composed, given: InputRange | None, calibrate: NDArray[Any] | None) -> InputRange:
     known = given or network.input_range
-    if known is None and calibrate is not None:
-        known = InputRange(min(0.0, float(calibrate.min())), max(0.0, float(calibrate.max())), _grid(calibrate))
+    if given is None and calibrate is not None:
+        grid = _grid(calibrate, known.quantum if known else 0.0)
+        known = InputRange(min(0.0, float(calibrate.min())), max(0.0, float(calibrate.max())), grid)
     if known is None:
         raise InputError(
             "the file does not say which values its input takes; give --calibrate INPUT.npz (or input_range=...)"
@@ -118,9 +120,22 @@ def _known_range(network: Composed, given: InputRange | None, calibrate: NDArray
     return known
 
 
-def _grid(x: NDArray[Any]) -> float:
-    """1 for whole numbers (spikes, counts, pixels), else 0: unknown."""
-    return 1.0 if x.dtype.kind in "biu" or bool((x == np.rint(x)).all()) else 0.0
+def _grid(x: NDArray[Any], known: float) -> float:
+    """The known grid if x lies on it, else 1 for whole numbers (spikes, counts, pixels), else 0: unknown."""
+    steps = [step for step in (known, 1.0) if step > 0 and bool((x / step == np.rint(x / step)).all())]
+    return steps[0] if steps else 0.0
+
+
+def _check_thresholds(network: Composed) -> None:
+    """Raise UnsupportedError unless every threshold is above 0: it sets the neuron's scale."""
+    violations = []
+    for population in network.populations:
+        least = float(spec(population.neuron.kind).anchor(population.neuron).min(initial=np.inf))
+        if not least > 0:
+            what = f"threshold {least:g} is not above 0"
+            violations.append(Violation(population.name, what, "train with a positive threshold"))
+    if violations:
+        raise UnsupportedError("the network cannot be compiled:", violations)
 
 
 def _best(network: Composed, known: InputRange, chip: Target, options: Options) -> _Attempt:

@@ -164,8 +164,6 @@ def _bias(given: ComposedPopulation, unit: Floats, target: Target) -> tuple[Ints
 
 
 def _threshold_violations(name: str, anchor: Floats, m: Ints, target: Target) -> list[Violation]:
-    if (anchor <= 0).any():
-        return [Violation(name, f"threshold {anchor.min():g} is not above 0", "train with a positive threshold")]
     if target.threshold.granularity.value == "per_population" and np.ptp(anchor) > 0:
         return [
             Violation(

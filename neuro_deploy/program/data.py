@@ -127,6 +127,8 @@ class Readout:
         if self.population not in trace.populations or variable not in trace.populations[self.population].data:
             raise InputError(f"readout '{self.rule}' needs '{variable}' of '{self.population}', which is not recorded")
         data = trace.aligned(self.population, variable)[self.start : self.stop or None]
+        if len(data) == 0:
+            raise InputError(f"readout: no step lies in {self.start}..{self.stop or 'end'} of {trace.steps} steps")
         return np.asarray(np.argmax(score(data).reshape(data.shape[1], -1), axis=1), np.int64)
 
 

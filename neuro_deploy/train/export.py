@@ -22,6 +22,8 @@ from ..program import Readout
 from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
 
 INPUT, OUTPUT = "input", "output"
+RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "readout")
+"""Our own keys of the graph's metadata."""
 
 
 def export_nir(
@@ -71,8 +73,7 @@ def export_folded(
     metadata: Mapping[str, Any] | None,
 ) -> nir.NIRGraph:
     """As `export_nir`, for a model that was folded before."""
-    if not (np.isfinite(dt) and dt > 0):
-        raise InputError(f"dt must be a positive number of seconds, got {dt}")
+    _check_arguments(dt, input_shape, metadata or {})
     if (input_low is None) != (input_high is None):
         raise InputError("give both input_low and input_high, or neither")
     _check_layers(folded)
@@ -155,14 +156,30 @@ def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[st
     return shapes
 
 
+def _check_arguments(dt: float, input_shape: tuple[int, ...], metadata: Mapping[str, Any]) -> None:
+    if not isinstance(dt, (int, float)) or not (np.isfinite(dt) and dt > 0):
+        raise InputError(f"dt must be a positive number of seconds, got {dt!r}")
+    if not isinstance(input_shape, (tuple, list)) or not all(isinstance(n, int) and n > 0 for n in input_shape):
+        raise InputError(f"input_shape must be a tuple of whole numbers without time and batch, got {input_shape!r}")
+    if taken := [key for key in metadata if key in RESERVED]:
+        raise InputError(f"metadata must not hold {', '.join(taken)}; those are arguments, or set by export")
+
+
 def _check_layers(folded: Folded) -> None:
-    """Raise UnsupportedError for every layer that NIR, or we, do not know."""
-    unknown = _layer.dispatch(object)
-    violations = [
-        Violation(layer.name, f"{type(layer.module).__name__} is not supported", REMEDY)
-        for layer in folded.layers
-        if not isinstance(layer.module, neuron_modules()) and _layer.dispatch(type(layer.module)) is unknown
-    ]
+    """Raise UnsupportedError for every layer that NIR, or we, do not know, and for weights that are not finite."""
+    unknown, neurons = _layer.dispatch(object), neuron_modules()
+    violations = []
+    for layer in folded.layers:
+        kind = type(layer.module)
+        if isinstance(layer.module, neurons) and kind not in neurons:
+            what = f"{kind.__name__} derives from a neuron, and may behave in its own way"
+            violations.append(Violation(layer.name, what, "make it a neuron kind (docs/design.md, section 5)"))
+        elif kind not in neurons and _layer.dispatch(kind) is unknown:
+            violations.append(Violation(layer.name, f"{kind.__name__} is not supported", REMEDY))
+        for name, weights in layer.module.named_parameters():
+            if bad := int((~torch.isfinite(weights)).sum()):
+                what = f"{name} holds {bad} values that are NaN or infinite"
+                violations.append(Violation(layer.name, what, "train again with a smaller learning rate"))
     if violations:
         raise UnsupportedError(TITLE, violations)
 

@@ -67,14 +67,21 @@ def layers_of(model: nn.Module) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     outputs: tuple[str, ...] = ()
     modules = dict(model.named_modules())
     for node in graph.nodes:
-        sources = tuple(name for given in node.all_input_nodes for name in sums.get(given, ()))
+        terms = [sums.get(given, ()) for given in node.all_input_nodes]
+        sources = tuple(name for term in terms for name in term)
         if node.op == "placeholder":
             sums[node] = ("input",)
         elif node.op == "output":
             outputs = sources
-        elif node.op == "call_function" and node.target in ADDITIONS and len(node.all_input_nodes) == 2:
-            sums[node] = sources
+        elif node.op == "call_function" and node.target in ADDITIONS and len(terms) == 2 and not node.kwargs:
+            sums[node] = _joined(terms[0], terms[1])
+            if not sums[node] and all(terms):
+                what = f"adds two sums, ({' + '.join(terms[0])}) + ({' + '.join(terms[1])})"
+                remedy = "add one after the other: float sums depend on their order, and NIR keeps one order per node"
+                violations.append(Violation(node.name, what, remedy))
         elif node.op == "call_module":
+            if any(layer.name == str(node.target) for layer in layers):
+                violations.append(Violation(str(node.target), "is called twice", "give each call a module of its own"))
             module = modules[str(node.target)]
             sums[node] = sources if isinstance(module, PASSING) else (str(node.target),)
             if not isinstance(module, PASSING):
@@ -87,6 +94,13 @@ def layers_of(model: nn.Module) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     if violations:
         raise UnsupportedError(TITLE, violations)
     return tuple(layers), outputs
+
+
+def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """The terms of a sum in the order of its float additions, from the left; () where it has none."""
+    if len(other) == 1:
+        return (*one, *other)
+    return (*other, *one) if len(one) == 1 else ()
 
 
 def fold(model: nn.Module) -> Folded:
@@ -107,6 +121,9 @@ def fold(model: nn.Module) -> Folded:
         if not isinstance(layer.module, BatchNorm):
             what = f"{type(layer.module).__name__} takes the batch axis of (T, B, N) for its channels"
             violations.append(Violation(layer.name, what, "use neuro_deploy.nn.BatchNorm"))
+            continue
+        if layer.module.running_mean is None:
+            violations.append(Violation(layer.name, "keeps no running statistics", "set track_running_stats=True"))
             continue
         before = by_name.get(layer.inputs[0]) if len(layer.inputs) == 1 else None
         used = sum(name == layer.inputs[0] for other in layers for name in other.inputs) + (layer.inputs[0] in outputs)

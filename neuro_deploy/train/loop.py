@@ -108,8 +108,11 @@ def train(
 def _epoch(session: Session, epoch: int, progress: Callable[[int, int], None]) -> Metrics:
     """Train for an epoch, then measure.  Raises: TrainingError if the loss or a weight is not finite."""
     begin = time.perf_counter()
-    with seeded(session, epoch) as generator:
-        loss, accuracy = _train_epoch(session, epoch, generator, progress)
+    try:
+        with seeded(session, epoch) as generator:
+            loss, accuracy = _train_epoch(session, epoch, generator, progress)
+    except (RuntimeError, ValueError) as error:  # torch's own: out of memory, one value per channel, a wrong shape
+        raise TrainingError(f"epoch {epoch}: {str(error).splitlines()[0]}") from error
     bad = not_finite(session.model) or ([] if math.isfinite(loss) else ["the loss"])
     if bad:
         raise TrainingError(f"epoch {epoch}: NaN or infinity in {', '.join(bad)}; {REMEDY}")

@@ -67,7 +67,7 @@ class TrainingSettings(_Strict):
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance_weight: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=1024)
 
 
 class ReadoutSettings(_Strict):
@@ -83,7 +83,7 @@ class Recipe(_Strict):
     schema_version: Literal[1] = Field(alias="schema")
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     title: str = ""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
     data: DataSettings
     network: NetworkSettings
     training: TrainingSettings

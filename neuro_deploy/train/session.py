@@ -111,6 +111,8 @@ def save(session: Session, out: Path, history: list[Metrics]) -> None:
 def restore(session: Session, checkpoint: dict[str, Any], out: Path) -> list[Metrics]:
     """Put a checkpoint into the session; the metrics so far.  Raises: TrainingError if it is of another recipe."""
     path = out / CHECKPOINT
+    if not isinstance(checkpoint["recipe"], dict) or not isinstance(checkpoint["history"], list):
+        raise TrainingError(f"{path}: is damaged; train again in another --out")
     if lines := differences(checkpoint["recipe"], session.recipe.model_dump(by_alias=True)):
         raise TrainingError("\n  ".join([f"{path}: the run was started with another recipe:", *lines]))
     load_weights(session.model, checkpoint["model"], path)
