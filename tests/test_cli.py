@@ -136,6 +136,40 @@ def test_outputs_that_cannot_be_written(here: Path, capsys: pytest.CaptureFixtur
     assert Path("old.txt").read_text() == "precious" and not any(Path("folder").iterdir())
 
 
+def test_outputs_are_never_inputs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compile", "net.nir", "--out", "p.program.h5"]) == 0
+    assert run(["simulate", "p.program.h5", "--input", "x.npz", "--out", "t.trace.h5"]) == 0
+    before = {p.name: p.read_bytes() for p in here.iterdir()}
+    Path("link.h5").symlink_to("p.program.h5")
+    for command in (
+        "compile net.nir --out net.nir",
+        "simulate p.program.h5 --input x.npz --out p.program.h5",
+        "simulate p.program.h5 --input x.npz --out x.npz",
+        "simulate link.h5 --input x.npz --out p.program.h5",
+        "compare t.trace.h5 t.trace.h5 --report t.trace.h5",
+        "verify net.nir --input x.npz --lava-samples 0 --report x.npz",
+    ):
+        assert "is an input of this command" in fails(capsys, *command.split())
+    assert {name: Path(name).read_bytes() for name in before} == before
+    assert "positive number of seconds" in fails(
+        capsys,
+        *["simulate", "p.program.h5", "--input", "x.npz", "--backend", "lava", "--timeout", "nan", "--out", "y.h5"],
+    )
+
+
+def test_damaged_archives_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = Path("x.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for where in rng.integers(0, len(whole), 3):
+            damaged[where] = rng.integers(256)
+        Path("damaged.npz").write_bytes(damaged)
+        code = run(["verify", "net.nir", "--input", "damaged.npz", "--lava-samples", "0", "--json"])
+        err = capsys.readouterr().err
+        assert code in (0, 2) and "internal error" not in err and "Traceback" not in err, err
+
+
 def test_a_full_disk_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The write itself fails: the old file stays, nothing else is left."""
     before = sorted(p.name for p in here.iterdir())

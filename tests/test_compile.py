@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import networks
@@ -104,6 +105,110 @@ def test_bounds_hold_for_the_worst_input(seed: int, rounds_neg: int, steps: int)
         assert not any(n for events in trace.counters.values() for n in events.values())
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), steps=st.integers(1, 12))
+def test_bounds_hold_for_signed_input_and_in_the_tail(seed: int, steps: int) -> None:
+    """Signed input at both of its ends, by the signs of a neuron's weights; all rows, the tail too."""
+    graph = networks.chain(seed=seed, rounds_neg=seed % 3, input={"low": -1.0, "high": 0.5})
+    program = nd.compile(graph, "loihi2", max_steps=steps, scale="full")
+    first = program.synapses[0].weight
+    up, down = np.where(first > 0, 0.5, -1.0), np.where(first < 0, 0.5, -1.0)
+    x = np.concatenate([up, down]).astype(np.float32)
+    trace = nd.simulate(program, np.repeat(x[None], steps, axis=0), "sim", ("spikes", "v", "h", "u"))
+    for population in program.populations:
+        bounds, data = program.report["bounds"][population.name], trace.populations[population.name].data
+        for register in bounds.keys() & data.keys():
+            seen = int(np.abs(data[register].astype(np.int64)).max())
+            assert seen <= bounds[register]["largest"], (population.name, register)
+    # a neuron without leak in its bounds: the first layer's worst input is among those tried, so h is nearly reached
+    h = int(np.abs(trace.populations["cf1"].data["h"].astype(np.int64)).max())
+    assert h >= 0.5 * min(program.report["bounds"]["cf1"]["h"]["largest"], (1 << 23) - 1)
+
+
+@pytest.mark.parametrize("low, high", [(-1.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_bounds_are_reached_on_each_side(sign: int, low: float, high: float) -> None:
+    """Weights of one sign, input of one sign: the largest input comes near the bound, and not beyond it."""
+    graph = dyadic()
+    graph.nodes["fc"].weight = sign * np.abs(graph.nodes["fc"].weight)
+    graph.nodes["fc"].bias = np.zeros(2, np.float32)
+    graph.metadata["neuro_deploy"]["input"] = {"low": low, "high": high, "quantum": 1.0}
+    program = nd.compile(graph, max_steps=1, scale="full")
+    trace = nd.simulate(program, np.full((1, 1, 3), low + high), "sim", ("h",))
+    h = int(np.abs(trace.populations["cf"].data["h"]).max())
+    assert 0 < h <= program.report["bounds"]["cf"]["h"]["largest"] < 2 * h, "one step, and what is left in the tail"
+
+
+def test_bounds_hold_in_the_tail() -> None:
+    """An integrator with a negative bias sinks on while the deeper layer drains: rows beyond max_steps count."""
+    down = nd.neurons.FloatNeuron(
+        "cf",
+        (1,),
+        {
+            "beta": np.float32(1.0),
+            "theta": np.float32(1.0),
+            "theta_neg": np.float32(1.0),
+            "circulations": np.float32(1),
+            "circulations_neg": np.float32(0),
+        },
+    )
+    nodes = {"input": nir.Input({"input": np.array([1])})}
+    for index in range(3):
+        nodes[f"fc{index}"] = nir.Affine(weight=np.ones((1, 1), np.float32), bias=np.full(1, -0.5, np.float32))
+        nodes[f"cf{index}"] = spec("cf").write(down, networks.DT)
+    nodes["output"] = nir.Output({"output": np.array([1])})
+    names = list(nodes)
+    program = nd.compile(networks.graph(nodes, list(itertools.pairwise(names))), max_steps=2)
+    trace = nd.simulate(program, np.zeros((2, 1, 1)), "sim", ("v",))
+    sunk = -int(trace.populations["cf0"].data["v"].min())
+    assert sunk == 4 * -int(trace.populations["cf0"].data["v"][1, 0, 0])
+    assert sunk <= program.report["bounds"]["cf0"]["v"]["largest"]
+
+
+def test_formats_are_used_to_their_ends() -> None:
+    """One-sign weights reach 255 and odd numbers; a bias takes the smallest exponent that holds it."""
+    rng = np.random.default_rng(4)
+    for sign in (1, -1):
+        graph = networks.chain()
+        graph.nodes["fc2"].weight = (sign * rng.uniform(0.01, 0.3, (9, 20))).astype(np.float32)
+        program = nd.compile(graph, scale="full")
+        weight = program.synapses[1].weight
+        assert np.abs(weight).max() == 255 and (weight % 2 == 1).any()
+    for population in program.populations:
+        mantissa, exponent = population.params["bias_mant"], population.params["bias_exp"]
+        assert (np.abs(mantissa) <= 4095).all()
+        assert (np.abs(mantissa)[exponent > 0] > 2046).all(), "a smaller exponent would have held it"
+        assert (exponent > 0).any() and len(np.unique(exponent)) > 1
+
+
+def test_a_narrower_input_is_tried_before_weights_lose_much() -> None:
+    rng = np.random.default_rng(0)
+    nodes = {
+        "input": nir.Input({"input": np.array([80])}),
+        "fc": networks.affine(6, 80, rng, scale=3.0),
+        "cf": spec("cf").write(networks.cf(6, rng), networks.DT),
+        "output": nir.Output({"output": np.array([6])}),
+    }
+    edges = [("input", "fc"), ("fc", "cf"), ("cf", "output")]
+    graph = networks.graph(nodes, edges, input={"low": 0.0, "high": 1.0})
+    auto, wide = nd.compile(graph), nd.compile(graph, input_bits=8)
+    assert wide.report["proof_loss_bits"] > 2 >= auto.report["proof_loss_bits"]
+    assert auto.encoders[0].bits < 8 and auto.proven and wide.proven
+
+
+def test_thresholds_must_be_positive() -> None:
+    graph = networks.chain()
+    graph.nodes["lif"].v_threshold = np.zeros(5, np.float32)
+    with pytest.raises(UnsupportedError, match="lif: threshold 0 is not above 0"):
+        nd.compile(graph)
+
+
+def test_calibration_wins_over_the_files_range() -> None:
+    x = networks.pixels(6, 10, 12) * 3
+    assert nd.compile(networks.chain(), calibrate=x).encoders[0].high == 48, "the file's grid still holds"
+    assert nd.compile(networks.chain()).encoders[0].high == 16
+
+
 def test_proven_shrinks_the_scale_until_nothing_can_overflow() -> None:
     graph = networks.chain(sizes=(400, 30, 9, 5), input={"low": 0.0, "high": 1.0})
     full = nd.compile(graph, "loihi2", scale="full", input_bits=8)
@@ -153,6 +258,10 @@ def test_loihi1_takes_a_binary_lif_network() -> None:
     assert program.proven and program.encoders[0].bits == 1
     assert program.report["bounds"]["lif"]["sum"]["largest"] < 1 << 15
     assert np.ptp(program.populations[0].params["vth"]) == 0
+    nodes["input"], nodes["fc"] = nir.Input({"input": np.array([1200])}), networks.affine(6, 1200, rng, scale=40.0)
+    many = nd.compile(networks.graph(nodes, edges, input={"low": 0.0, "high": 1.0, "quantum": 1.0}), "loihi1")
+    assert many.proven and many.report["proof_loss_bits"] > 0, "the proof shrinks the whole population"
+    assert np.ptp(many.populations[0].params["vth"]) == 0
 
 
 def test_unknown_target_gets_a_hint(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
-from neuro_deploy.graph import read_graph
+from neuro_deploy.graph import compose, read_graph
 from neuro_deploy.neurons.torch import observe
 from neuro_deploy.program import Readout
 from neuro_deploy.train.export import export_nir
@@ -138,6 +138,79 @@ def test_a_model_of_ones_own_goes_the_whole_road() -> None:
     chip = nd.simulate(program, x)
     rates = [(trace.aligned(n, "spikes") == chip.aligned(n, "spikes")).mean() for n in ("fire_a", "fire_b", "out_1")]
     assert min(rates) > 0.9, rates
+
+
+class Sums(nn.Module):
+    """Three branches of different sizes of numbers: a float sum that depends on its order."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.z, self.y, self.a = nn.Linear(12, 9), nn.Linear(12, 9), nn.Linear(12, 9)
+        self.n = nd.nn.CirculateFire(0.8, 0.3, 3)
+        self.order = order
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z, y, a = self.z(x), self.y(x), self.a(x)
+        if self.order == "left":
+            return self.n(z + y + a)
+        if self.order == "right":
+            return self.n(z + (y + a))
+        return self.n((z + y) + (a + z))
+
+
+@pytest.mark.parametrize("order", ["left", "right"])
+def test_sums_keep_their_order(tmp_path: Path, order: str) -> None:
+    net, x = Sums(order).eval(), networks.pixels(8, 50, 12)
+    nd.write_nir(export_nir(net, dt=0.001, input_shape=(12,)), tmp_path / "s.nir")
+    with torch.no_grad(), observe(net) as seen:
+        net(torch.from_numpy(x))
+    trace = nd.simulate(nd.read_nir(tmp_path / "s.nir"), x, "reference", ("spikes", "v"))
+    np.testing.assert_array_equal(trace.populations["n"].data["v"], seen["n"].v.numpy())
+
+
+def test_parallel_layers_between_two_populations_add_up() -> None:
+    graph = export_nir(Sums("left").eval(), dt=0.001, input_shape=(12,))
+    net = Sums("left")
+    (synapse,) = compose(read_graph(graph)).synapses
+    weight = sum(layer.weight.detach().double().numpy() for layer in (net.z, net.y, net.a))
+    np.testing.assert_allclose(synapse.weight, weight, rtol=1e-12)
+
+
+def test_what_would_change_the_network_is_refused() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.n = nn.Linear(4, 4), nd.nn.CirculateFire()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.n(self.fc(self.fc(x)))
+
+    class Scaled(Twice):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.n(torch.add(self.fc(x), x, alpha=3))
+
+    class Louder(nd.nn.CirculateFire):
+        def fire(self, h: torch.Tensor, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            s, v = super().fire(h, alpha)
+            return 2 * s, v
+
+    def refused(net: nn.Module, match: str, size: int = 4) -> None:
+        with pytest.raises(UnsupportedError, match=match):
+            export_nir(net, dt=0.001, input_shape=(size,))
+
+    refused(Twice(), "fc: is called twice")
+    refused(Scaled(), "add")
+    refused(Sums("tree"), "adds two sums", 12)
+    refused(nn.Sequential(nn.Linear(4, 4), Louder()), "Louder derives from a neuron")
+    refused(nn.Sequential(nn.Linear(4, 4), nd.nn.BatchNorm(4, track_running_stats=False)), "no running statistics")
+    broken = nn.Linear(4, 4)
+    with torch.no_grad():
+        broken.weight[1, 2] = torch.nan
+    refused(nn.Sequential(broken, nd.nn.CirculateFire()), "0: weight holds 1 values that are NaN")
+    for wrong in ({"dt": "0.001"}, {"input_shape": 4}, {"metadata": {"dt": 5.0}}):
+        with pytest.raises(InputError):
+            export_nir(nn.Sequential(nn.Linear(4, 4)), **{"dt": 0.001, "input_shape": (4,), **wrong})
 
 
 def test_an_output_that_is_a_sum_needs_a_readout() -> None:

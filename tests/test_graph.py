@@ -103,13 +103,15 @@ def test_metadata_that_contradicts_the_nodes_is_refused() -> None:
             cf1.edges.remove(("reset", "membrane"))
         elif change == "node":
             del cf1.nodes["threshold_3"]
+        elif change == "dt":
+            cf1.metadata[METADATA]["dt"] = networks.DT * 2
         elif change == "lif":
             graph.nodes["lif"].tau = graph.nodes["lif"].tau * 2
         return graph
 
     read_graph(planted("nothing"))
-    for change in ("threshold", "beta", "edge", "node", "lif"):
-        with pytest.raises(UnsupportedError, match="metadata"):
+    for change in ("threshold", "beta", "edge", "node", "dt", "lif"):
+        with pytest.raises(UnsupportedError, match=r"metadata|written for dt"):
             read_graph(planted(change))
 
 
@@ -119,6 +121,37 @@ def test_dt_is_never_guessed() -> None:
     with pytest.raises(InputError, match="says dt"):
         read_graph(networks.chain(), dt=0.005)
     assert read_graph(networks.chain(dt=None), dt=networks.DT).dt == networks.DT
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dt": "abc"},
+        {"dt": 0.0},
+        {"dt": -1.0},
+        {"dt": [1.0, 2.0]},
+        {"steps": 0},
+        {"steps": "x"},
+        {"schema": 99},
+        {"readout": "x"},
+        {"readout": {"population": "lif", "start": -1}},
+        {"readout": {"population": "lif", "rule": "loudest"}},
+        {"input": {"low": "a", "high": 1.0}},
+        {"input": {"low": 0.0, "high": 1.0, "quantum": -1.0}},
+    ],
+    ids=str,
+)
+def test_metadata_of_the_graph_is_checked(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="metadata is not valid"):
+        read_graph(networks.chain(**wrong))
+
+
+def test_metadata_of_a_node_is_checked() -> None:
+    for kind, value in (("lif", "q"), ("lif", np.ones(3)), ("cf1", "q"), ("cf1", np.ones(3))):
+        graph = networks.chain()
+        graph.nodes[kind].metadata[METADATA]["beta"] = value
+        with pytest.raises(UnsupportedError, match=f"{kind}: "):
+            read_graph(graph)
 
 
 def test_foreign_lif_gain_and_leak_act_on_the_input() -> None:

@@ -6,15 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 
 import neuro_deploy as nd
+from neuro_deploy import road
 from neuro_deploy.cli import run
-from neuro_deploy.errors import FileError
+from neuro_deploy.errors import BackendError, FileError
 from neuro_deploy.files import read_input
 from neuro_deploy.resources import resource_dir
-from neuro_deploy.road import demo
+from neuro_deploy.road import demo, export_run, train_run
 from neuro_deploy.trace import Trace
 
 FACTORY = '''
@@ -59,7 +61,7 @@ def lively(trace: Trace, graded: list[str]) -> None:
 @pytest.mark.lava
 def test_demo(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    result = demo(out, recipe=str(small(tmp_path)), lava_samples=60)
+    result = demo(out, recipe="digits_mlp", lava_samples=60)
     verdict = result.verified.verdict
     assert verdict.passed and verdict.lava_samples == 60 and verdict.differing == 0
     assert verdict.exact is not None and verdict.exact.values > 60 * 8 * 202 * 3
@@ -68,16 +70,42 @@ def test_demo(tmp_path: Path) -> None:
     program = result.verified.program
     assert [p.latency for p in program.populations] == [1, 2, 3]
     assert all((p.params["bias_mant"] > 0).any() for p in program.populations[1:]), "deeper layers have biases"
-    assert verdict.accuracy["float"] > 0.9
+    assert verdict.accuracy["float"] >= 0.975
     assert abs(verdict.accuracy["float"] - verdict.accuracy["sim"]) <= 0.01
     assert result.trained.accuracy == verdict.accuracy["float"]
     assert all(path.exists() for path in result.files.values())
     assert nd.load_program(result.files["chip program"]) == program
     assert "Passed" in result.files["report"].read_text(encoding="utf-8")
-    again = demo(out, recipe=str(small(tmp_path)), lava_samples=0)
-    assert again.verified.program == program, "a seed gives the same weights again"
+
+
+def test_demo_replaces_only_its_own_files(tmp_path: Path) -> None:
+    recipe, out = str(small(tmp_path)), tmp_path / "demo"
+    first = demo(out, recipe=recipe, lava_samples=0)
+    again = demo(out, recipe=recipe, lava_samples=0)
+    assert again.verified.program == first.verified.program, "a seed gives the same weights again"
+    (out / "thesis.txt").write_text("precious")
+    with pytest.raises(FileError, match=r"thesis\.txt"):
+        demo(out, recipe=recipe, lava_samples=0)
+    assert (out / "thesis.txt").read_text() == "precious" and (out / "digits.nir").exists()
     with pytest.raises(FileError, match="not empty"):
-        demo(tmp_path, recipe="digits_mlp")
+        demo(tmp_path, recipe=recipe)
+
+
+def test_an_export_that_is_not_proven_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is proven before it takes the place of an older one."""
+    train_run(str(small(tmp_path)), tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "net.nir")
+    before = (tmp_path / "net.nir").read_bytes()
+    write = road.write_nir
+
+    def wrong(graph: nir.NIRGraph, path: Path) -> None:
+        graph.nodes["fc2"].weight[3, 4] += np.float32(0.5)
+        write(graph, path)
+
+    monkeypatch.setattr(road, "write_nir", wrong)
+    with pytest.raises(BackendError, match="'cf2' read back"):
+        export_run(tmp_path / "run", tmp_path / "net.nir")
+    assert (tmp_path / "net.nir").read_bytes() == before
 
 
 @pytest.mark.lava
@@ -120,7 +148,7 @@ def test_another_network_by_single_commands(
     whole = nd.simulate(program, x)
     float_accuracy = (program.readout.decide(reference) == label).mean()
     assert float_accuracy > 0.85
-    assert abs(float_accuracy - (program.readout.decide(whole) == label).mean()) <= 0.015
+    assert abs(float_accuracy - (program.readout.decide(whole) == label).mean()) <= 0.01
     lava_float = nd.load_trace("lava-float.trace.h5")
     for name in ("cf1", "lif2", "cf3"):
         same = lava_float.aligned(name, "spikes") == reference.aligned(name, "spikes")[:, :50]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import neuro_deploy as nd
 from neuro_deploy.backends.sim import matmul_exact
-from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population
+from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population, Readout
+from neuro_deploy.trace import Recording, Trace
 
 EDGES = st.one_of(
     st.integers(0, 4095), st.sampled_from([0, 1, 2, 4094, 4095]), st.integers(1, 11).map(lambda k: (1 << k) - 1)
@@ -105,6 +106,23 @@ def test_wraps_and_clips_are_counted() -> None:
     assert trace.counters["lif"] == {"a_wraps": 1, "u_wraps": 1, "v_clips": 1}
     assert trace.counters["cf"]["v_clips"] == 2
     assert trace.counters["input"]["clipped"] == 0
+
+
+def test_input_is_rounded_half_to_even() -> None:
+    encoder = Encoder("input", (5,), 3, 2, 8, True, -128, 127)
+    q, clipped = encoder.encode(np.array([1, -1, 5, 0.5, 100]).reshape(1, 1, 5) / 3)
+    assert q.ravel().tolist() == [0, 0, 2, 0, 50] and clipped == 0
+
+
+def test_the_lowest_index_wins_a_tie() -> None:
+    spikes = np.zeros((4, 3, 5), np.int32)
+    spikes[0, 0, [1, 3]] = 2
+    spikes[:, 1, 4] = 1
+    trace = Trace({"out": Recording((5,), 0, np.asarray(1.0), {"spikes": spikes})}, 4, 0.001, "sim", "integer")
+    assert Readout("out").decide(trace).tolist() == [1, 4, 0]
+    assert Readout("out", start=1).decide(trace).tolist() == [0, 4, 0]
+    with pytest.raises(nd.NeuroDeployError, match="no step lies"):
+        Readout("out", start=99).decide(trace)
 
 
 def test_clipped_input_is_counted() -> None:
