@@ -141,8 +141,8 @@ def load_target(name_or_path: str | os.PathLike[str]) -> Target:
         names = target_names()
         if text not in names:
             near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known targets: {', '.join(names)}"
-            raise TargetError(f"unknown target '{text}'; {hint} A path to a .toml file works as well.")
+            hint = f"did you mean {' or '.join(near)}" if near else f"known targets: {', '.join(names)}"
+            raise TargetError(f"unknown target '{text}'; {hint}; a path to a .toml file works as well")
         path = resource_dir("hardware") / f"{text}.toml"
     else:
         path = check_readable(Path(text), "a target description (TOML)")

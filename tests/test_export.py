@@ -204,6 +204,7 @@ def test_what_would_change_the_network_is_refused() -> None:
     refused(Sums("tree"), "adds two sums", 12)
     refused(nn.Sequential(nn.Linear(4, 4), Louder()), "Louder derives from a neuron")
     refused(nn.Sequential(nn.Linear(4, 4), nd.nn.BatchNorm(4, track_running_stats=False)), "no running statistics")
+    refused(nn.Sequential(nn.Linear(4, 4).double(), nd.nn.CirculateFire()), "float64, and the file holds float32")
     broken = nn.Linear(4, 4)
     with torch.no_grad():
         broken.weight[1, 2] = torch.nan

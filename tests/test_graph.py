@@ -226,6 +226,10 @@ def test_what_cannot_be_read_is_named() -> None:
         read_graph(with_node("fc2", networks.affine(9, 21, rng)))
     with pytest.raises(UnsupportedError, match="fc2: Threshold is not supported"):
         read_graph(with_node("fc2", nir.Threshold(np.ones(20))))
+    still = networks.chain()
+    still.nodes["lif"] = nir.LIF(tau=np.zeros(5), r=np.ones(5), v_leak=np.zeros(5), v_threshold=np.ones(5))
+    with pytest.raises(UnsupportedError, match="lif: tau, r or v_leak"):
+        read_graph(still)
     looped = networks.chain()
     looped.edges.append(("cf2", "fc2"))
     with pytest.raises(UnsupportedError, match="recurrent"):

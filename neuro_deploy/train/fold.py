@@ -108,10 +108,14 @@ def fold(model: nn.Module) -> Folded:
 
     weight' = gamma / sqrt(var + eps) * weight and bias' = gamma / sqrt(var + eps) * (bias - mean) + beta, in float64,
     then rounded to float32: spikes can change where a potential lies within that rounding of its threshold.
-    Raises: UnsupportedError for a batch norm that does not follow a linear layer.
+    Raises: UnsupportedError for a batch norm that does not follow a linear layer, or weights that are not float32.
     """
     whole = nn.Sequential(model) if isinstance(model, neuron_modules()) else model
-    copied = copy.deepcopy(whole).float().cpu().eval()
+    wide = [name for name, p in whole.named_parameters() if p.dtype != torch.float32]
+    if wide:
+        what = f"is {whole.get_parameter(wide[0]).dtype}, and the file holds float32"
+        raise UnsupportedError(TITLE, [Violation(wide[0], what, "call model.float() and check its accuracy first")])
+    copied = copy.deepcopy(whole).cpu().eval()
     layers, outputs = layers_of(copied)
     by_name = {layer.name: layer for layer in layers}
     violations, folded = [], {}

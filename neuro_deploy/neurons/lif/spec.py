@@ -56,7 +56,8 @@ class LIFSpec:
                 "cannot read a LIF population exactly",
                 [Violation(name, "v_reset is not 0", "shift the potential so that it resets to 0")],
             )
-        beta = (1.0 - dt / np.asarray(node.tau, np.float64)).astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beta = (1.0 - dt / np.asarray(node.tau, np.float64)).astype(np.float32)
         stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
         if "beta" in stored:
             told = np.broadcast_to(np.asarray(stored["beta"], np.float32), shape)
@@ -70,10 +71,11 @@ class LIFSpec:
 
     def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """gain = r*dt/tau (a gain that is 1 in float32 counts as 1), offset = v_leak*dt/tau."""
-        rate = dt / np.asarray(node.tau, np.float64)
-        gain = np.asarray(node.r * rate, np.float64)
-        gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
-        offset = np.asarray(node.v_leak * rate, np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = dt / np.asarray(node.tau, np.float64)
+            gain = np.asarray(node.r * rate, np.float64)
+            gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
+            offset = np.asarray(node.v_leak * rate, np.float64)
         return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
