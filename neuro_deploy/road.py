@@ -1,9 +1,8 @@
-"""The road as functions: train, export with its proof, verify, demo.  Each stage writes files and checks itself."""
+"""The road as functions: train, export with its proof, verify.  Each stage writes files and checks itself."""
 
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,12 @@ from numpy.typing import NDArray
 from .backends import simulate
 from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
-from .errors import BackendError, FileError, InputError, RecipeError
-from .files import atomic_write, read_input, write_npz, write_text
+from .errors import BackendError, InputError, RecipeError
+from .files import atomic_write, write_npz
 from .graph import read_graph, read_nir, write_nir
 from .lower import compile
-from .program import ChipProgram, save_program
-from .trace import Trace, save_trace
+from .program import ChipProgram
+from .trace import Trace
 
 if TYPE_CHECKING:
     from .train import Run
@@ -35,7 +34,6 @@ MOST_LAVA_SAMPLES = 1000
 """Lava runs the whole input, but not more samples than this unless told (about 1 ms a sample and step)."""
 TEST_INPUT = "test.npz"
 RUN_RECIPE = "recipe.toml"
-DEMO_MARKER = ".neuro_deploy_demo"
 
 Starter = Callable[[str], Progress]
 """Called with a stage's title; gives that stage's progress callback."""
@@ -253,71 +251,3 @@ def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> 
         stages=result.stages,
         provenance={"command": command, "target": result.program.target, **versions()},
     )
-
-
-def _clear_demo(out: Path, ours: Sequence[Path]) -> None:
-    """Remove an earlier demo's files.  Raises: FileError if `out` holds anything else."""
-    try:
-        found = sorted(out.iterdir()) if out.exists() else []
-    except OSError as error:
-        raise FileError(f"{out}: is not a folder that can be read; choose another --out") from error
-    strange = [path.name for path in found if path not in ours]
-    if strange or (found and out / DEMO_MARKER not in found):
-        named = ", ".join(strange[:3]) or "files"
-        raise FileError(f"{out}: is not empty ({named} are not of an earlier demo); choose another --out")
-    for path in found:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-@dataclass(frozen=True, eq=False)
-class Demonstrated:
-    """What `demo` did.  files: what each is -> its path."""
-
-    trained: Trained
-    exported: Exported
-    verified: Verified
-    stages: Sequence[tuple[str, float]]
-    files: Mapping[str, Path]
-
-
-def demo(
-    out: Path, *, recipe: str = "digits_mlp", lava_samples: int = MOST_LAVA_SAMPLES, start: Starter = silent
-) -> Demonstrated:
-    """The whole road on real digits: train, export, compile, simulate three ways, compare, report.
-
-    out: a folder that does not exist, is empty, or was written by an earlier demo (which is replaced).
-    Raises: FileError, and whatever a stage raises.
-    """
-    marker = out / DEMO_MARKER
-    clock = Clock()
-    files = {
-        "training run": out / "run",
-        "network (NIR)": out / "digits.nir",
-        "chip program": out / "digits.program.h5",
-        "test input": out / "run" / TEST_INPUT,
-        "trace of the float run": out / "float.trace.h5",
-        "trace of sim": out / "sim.trace.h5",
-        "trace of Lava": out / "lava.trace.h5",
-        "report": out / "report.html",
-    }
-    _clear_demo(out, (marker, *files.values()))
-    write_text(marker, "Written by 'neuro_deploy demo'; the next demo replaces its files here.\n")
-    with clock.stage("train"):
-        trained = train_run(recipe, files["training run"], progress=start("training"))
-    with clock.stage("export, read back, check"):
-        exported = export_run(files["training run"], files["network (NIR)"])
-    x, label = read_input(files["test input"])
-    graph = read_nir(files["network (NIR)"])
-    verified = verify_graph(graph, "loihi2", x, label, lava_samples=lava_samples, start=start)
-    clock.stages.extend(verified.stages)
-    with clock.stage("write files and report"):
-        save_program(verified.program, files["chip program"])
-        runs = {"float run": verified.reference, "sim": verified.sim, "Lava": verified.lava}
-        for name, trace in runs.items():
-            if trace is not None:
-                save_trace(trace, files[f"trace of {'the ' if name == 'float run' else ''}{name}"])
-        write_verdict(files["report"], verified, title="Digits, end to end", command="neuro_deploy demo")
-    return Demonstrated(trained, exported, verified, clock.stages, files)

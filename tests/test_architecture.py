@@ -22,6 +22,7 @@ FLOORS = (
     ("lower", "train", "backends"),
     ("comparison", "explain", "report"),
     ("road",),
+    ("demo",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -13,10 +13,11 @@ import pytest
 import neuro_deploy as nd
 from neuro_deploy import road
 from neuro_deploy.cli import run
+from neuro_deploy.demo import demo
 from neuro_deploy.errors import BackendError, FileError
 from neuro_deploy.files import read_input
 from neuro_deploy.resources import resource_dir
-from neuro_deploy.road import demo, export_run, train_run
+from neuro_deploy.road import export_run, train_run
 from neuro_deploy.trace import Trace
 
 FACTORY = '''

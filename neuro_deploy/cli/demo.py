@@ -24,8 +24,8 @@ def demo(
 
     Example: [bold]neuro_deploy demo --out demo_out[/bold]
     """
+    from ..demo import demo as run
     from ..report.tables import verdict_table
-    from ..road import demo as run
 
     with bars() as start:
         result = run(out_dir, lava_samples=lava_samples, start=start)
