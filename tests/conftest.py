@@ -1,10 +1,19 @@
-"""Lava's tests fail where Lava is missing, unless NEURO_DEPLOY_NO_LAVA=1 says that it is meant to be."""
+"""What holds for the whole suite.
+
+Hypothesis draws the same cases each time; HYPOTHESIS_PROFILE=explore draws new ones.  Lava's tests fail where Lava is
+missing, unless NEURO_DEPLOY_NO_LAVA=1 says that it is meant to be.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

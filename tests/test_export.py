@@ -56,6 +56,7 @@ class Skip(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        torch.manual_seed(5)
         self.a = nn.Linear(12, 8)
         self.fire_a = nd.nn.CirculateFire(0.9, 0.5, 3)
         self.b = nn.Linear(8, 8)
@@ -275,6 +276,7 @@ def test_what_cannot_be_exported_is_named() -> None:
 
 
 def test_an_integrator_is_exported() -> None:
+    torch.manual_seed(6)
     net = nn.Sequential(nn.Linear(6, 4), nd.nn.CirculateFire(1.0, 0.7, 3)).eval()
     x = networks.pixels(6, 10, 6)
     graph = export_nir(net, dt=0.004, input_shape=(6,))
