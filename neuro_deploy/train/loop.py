@@ -25,7 +25,7 @@ from .nets import build
 from .recipe import FILE as RECIPE
 from .recipe import Recipe, load_recipe
 from .runs import CURVES, METRICS, Metrics, finish, not_finite, open_run
-from .session import Session, fabric_for, restore, save, schedule, seeded, start, threads
+from .session import Session, deferred_interrupt, fabric_for, restore, save, schedule, seeded, start, threads
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,19 @@ def train(
     write_text(out / RECIPE, recipe.to_toml())
     write_text(out / METRICS, "".join(json.dumps(line) + "\n" for line in history))
     try:
-        with threads(recipe.training.threads), SummaryWriter(out / CURVES, purge_step=len(history) + 1) as curves:
+        with (
+            deferred_interrupt() as check,
+            threads(recipe.training.threads),
+            SummaryWriter(out / CURVES, purge_step=len(history) + 1) as curves,
+        ):
             for epoch in range(len(history) + 1, recipe.training.epochs + 1):
-                metrics = _epoch(session, epoch, progress)
+
+                def tick(done: int, total: int) -> None:
+                    check()
+                    progress(done, total)
+
+                check()
+                metrics = _epoch(session, epoch, tick)
                 save(session, out, [*history, metrics])
                 history.append(metrics)
                 _report(metrics, out, curves)

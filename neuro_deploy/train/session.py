@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,6 +123,35 @@ def restore(session: Session, checkpoint: dict[str, Any], out: Path) -> list[Met
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: the optimizer's state does not fit ({error}); train again") from error
     return list(checkpoint["history"])
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Ctrl-C is raised where the given function is called, and nowhere else within the block; a second one at once.
+
+    In the middle of a put into TensorBoard's queue, KeyboardInterrupt can leave the queue's lock held, and closing the
+    curves would wait for ever.  Outside the main thread, or with a handler of somebody else's, nothing is changed.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: None
+        return
+    seen: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    def check() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
