@@ -145,13 +145,13 @@ def export_run(run_dir: Path, path: Path) -> Exported:
     Raises: TrainingError, UnsupportedError, FileError; BackendError if the file does not give the same numbers.
     """
     from .train import load_run
-    from .train.export import export_folded
+    from .train.export import export_nir
     from .train.fold import fold
 
     run = load_run(run_dir)
     recipe, data = run.recipe, run.data
     folded = fold(run.model)
-    graph = export_folded(
+    graph = export_nir(
         folded,
         dt=recipe.network.dt,
         input_shape=data.shape,
@@ -159,7 +159,6 @@ def export_run(run_dir: Path, path: Path) -> Exported:
         input_low=data.input_low,
         input_high=data.input_high,
         input_quantum=data.input_quantum,
-        readout=None,
         metadata={"recipe": recipe.name},
     )
     with atomic_write(path) as unproven:

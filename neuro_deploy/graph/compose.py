@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import UnsupportedError, Violation
 from ..neurons.base import FloatNeuron
 from ..program import Readout
-from .nodes import Dense, Diagonal, Flatten, Shape, Sink, Source
+from .nodes import Dense, Diagonal, Shape, Sink, Source
 from .reading import InputRange, Node, Reading
 
 Matrix = NDArray[np.float64]
@@ -177,4 +177,4 @@ def _borders(reading: Reading, sink: Node) -> list[Violation]:
     ]
 
 
-__all__ = ["Composed", "ComposedInput", "ComposedPopulation", "ComposedSynapse", "Flatten", "compose"]
+__all__ = ["Composed", "ComposedInput", "ComposedPopulation", "ComposedSynapse", "compose"]

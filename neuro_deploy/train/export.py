@@ -27,7 +27,7 @@ RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "read
 
 
 def export_nir(
-    model: nn.Module,
+    model: nn.Module | Folded,
     *,
     dt: float,
     input_shape: tuple[int, ...],
@@ -40,39 +40,15 @@ def export_nir(
 ) -> nir.NIRGraph:
     """A NIR graph that holds a model exactly, in standard nodes; batch norm is folded first (see `fold`).
 
-    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +.
+    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +;
+        or what `fold` made of them.
     dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
     input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
     readout: how the decision is read; by default the spike counts of the last population.
     metadata: more to remember, as text and numbers.
     Raises: InputError; UnsupportedError with everything that NIR cannot hold.
     """
-    return export_folded(
-        fold(model),
-        dt=dt,
-        input_shape=input_shape,
-        steps=steps,
-        input_low=input_low,
-        input_high=input_high,
-        input_quantum=input_quantum,
-        readout=readout,
-        metadata=metadata,
-    )
-
-
-def export_folded(
-    folded: Folded,
-    *,
-    dt: float,
-    input_shape: tuple[int, ...],
-    steps: int | None,
-    input_low: float | None,
-    input_high: float | None,
-    input_quantum: float,
-    readout: Readout | None,
-    metadata: Mapping[str, Any] | None,
-) -> nir.NIRGraph:
-    """As `export_nir`, for a model that was folded before."""
+    folded = model if isinstance(model, Folded) else fold(model)
     _check_arguments(dt, input_shape, metadata or {})
     if (input_low is None) != (input_high is None):
         raise InputError("give both input_low and input_high, or neither")
