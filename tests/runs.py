@@ -77,3 +77,10 @@ def floated(trace: Trace, scale: float = 1.0, batch: int | None = None) -> Trace
             data[variable] = values
         populations[name] = Recording(p.shape, 0, np.asarray(1.0), data)
     return Trace(populations, trace.steps, trace.dt, "reference", "float")
+
+
+def run_prefix(trace: Trace, samples: int) -> Trace:
+    for name, recording in trace.populations.items():
+        for variable, array in recording.data.items():
+            trace = with_data(trace, name, variable, array[:, :samples])
+    return trace

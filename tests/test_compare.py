@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-from runs import changed, floated, program, run, with_data, with_recording
+from runs import changed, floated, program, run, run_prefix, with_data, with_recording
 
 import neuro_deploy as nd
-from neuro_deploy.comparison import Comparison, compare, input_names, judge
+from neuro_deploy.comparison import Comparison, compare, input_names
 from neuro_deploy.comparison.exact import Pair, blocks, compare_values, max_distance
 from neuro_deploy.errors import FileError, FormatError, InputError
 from neuro_deploy.trace import VARIABLES, Recording, Trace, save_trace
@@ -189,13 +189,6 @@ def test_other_samples_are_no_prefix(sim: Trace) -> None:
     assert any("taken to be the same" in note for note in compare(unknown, sim).notes)
 
 
-def run_prefix(trace: Trace, samples: int) -> Trace:
-    for name, recording in trace.populations.items():
-        for variable, array in recording.data.items():
-            trace = with_data(trace, name, variable, array[:, :samples])
-    return trace
-
-
 def test_runs_that_cannot_be_compared(sim: Trace) -> None:
     reshaped = Recording((4,), 2, np.asarray(1.0), {"v": np.zeros((12, 4, 4))})
     with pytest.raises(InputError, match=r"(?s)10 and 9 steps.*out: shape \(2, 2\) and \(4,\)"):
@@ -333,36 +326,3 @@ def test_distances_are_exact_at_the_ends() -> None:
     assert max_distance(np.asarray([True]), np.asarray([3])) == 2
     assert max_distance(np.asarray([1e308]), np.asarray([-1e308])) == np.inf
     assert max_distance(np.zeros(0), np.zeros(0)) == 0
-
-
-def test_the_verdict(sim: Trace) -> None:
-    readout = program().readout
-    assert readout is not None
-    labels = readout.decide(sim)
-    lava = replace(run_prefix(sim, 2), backend="lava")
-    witnesses = {"fc1": "our CF in Lava", "out": "Lava LIF"}
-    verdict = judge(sim, lava=lava, reference=floated(sim), readout=readout, labels=labels, witnesses=witnesses)
-    assert verdict.passed and verdict.exit_code == 0 and (verdict.samples, verdict.lava_samples) == (4, 2)
-    assert verdict.differing == verdict.differing_spikes == 0 and verdict.agreement == 1.0
-    assert verdict.accuracy == {"float": 1.0, "sim": 1.0, "lava": 1.0} and verdict.witnesses == witnesses
-    assert "agree in every one of" in verdict.sentence and not verdict.remarks
-    assert json.loads(json.dumps(verdict.to_dict(), allow_nan=False)) == verdict.to_dict()
-
-
-def test_the_verdict_fails(sim: Trace) -> None:
-    wrong = judge(sim, lava=changed(sim, "fc1", "v", (3, 0, 0)))
-    assert not wrong.passed and wrong.exit_code == 1 and wrong.differing == 1 and "fc1.v, step 2" in wrong.sentence
-    alone = judge(sim)
-    assert not alone.passed and alone.differing is None and "Lava did not run" in alone.sentence
-    blind = judge(sim, lava=with_data(sim, "out", "v", None))
-    assert not blind.passed and "not enough recorded" in blind.sentence
-
-
-def test_the_verdict_remarks_on_silence_and_clips(sim: Trace) -> None:
-    quiet = with_data(sim, "out", "spikes", np.zeros_like(sim.populations["out"].data["spikes"]))
-    quiet = replace(quiet, counters={"fc1": {"v_clips": 3, "a_wraps": 0}, "out": {"v_clips": 0}})
-    verdict = judge(quiet, lava=quiet)
-    assert verdict.counters == {"fc1": {"v_clips": 3}}
-    silence, clips = verdict.remarks
-    assert silence == "out never fires: its equality says little"
-    assert clips.startswith("fc1: a potential met its register's limit 3 times")

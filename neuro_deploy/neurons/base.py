@@ -96,8 +96,6 @@ class NeuronSpec(Protocol):
     """One neuron kind, as data and pure functions."""
 
     kind: str
-    states: tuple[str, ...]
-    """Variables beside `spikes` that the integer model can record."""
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         """The population that a NIR node stands for, or None if the node is not of this kind.

@@ -45,7 +45,6 @@ class CFSpec:
     """The NeuronSpec of CF."""
 
     kind = "cf"
-    states = ("v", "h")
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         """A nested graph with our metadata, checked node by node against it (see nodes.py)."""

@@ -41,7 +41,6 @@ class LIFSpec:
     """The NeuronSpec of LIF."""
 
     kind = "lif"
-    states = ("v", "h", "u")
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         """A `nir.LIF`.  beta comes from our metadata where the node agrees with it, else it is 1 - dt/tau.

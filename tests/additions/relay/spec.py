@@ -21,7 +21,6 @@ from ..base import (
 
 class RelaySpec:
     kind = "relay"
-    states = ("v",)
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         if not isinstance(node, nir.Threshold) or node.metadata.get(METADATA, {}).get("kind") != "relay":
