@@ -77,3 +77,7 @@ class UnsupportedError(NeuroDeployError):
         self.title = title
         self.violations = tuple(violations)
         super().__init__("\n".join([title, *(f"  {v}" for v in self.violations)]))
+
+
+class RegisterError(BackendError):
+    """A register wrapped or clipped in a run that was asked to stop there."""

@@ -45,13 +45,55 @@ class Format:
         return f"{self.bits}-bit {'signed' if self.signed else 'unsigned'} [{self.low}, {self.high}]"
 
 
-def decay_toward_zero(x: Ints, factor: Ints | int) -> Ints:
-    """sgn(x) * ((|x| * factor) >> 12): multiply by factor/4096, rounding toward zero.
+@dataclass(frozen=True)
+class Registers:
+    """A target's number formats, as far as its arithmetic depends on them.  The defaults are Loihi's, and Lava's.
 
-    x: int64, |x| < 2^50.  factor: 0..4096.
+    v_bits, u_bits: potential and synaptic current.   decay_bits: fraction bits of a decay factor.
+    input_shift: left shift of a synaptic sum into u.   threshold_shift: of a threshold's mantissa.
+    Source: lava-nc 0.10.0, `lava/proc/lif/models.py`.
+    """
+
+    v_bits: int = 24
+    u_bits: int = 24
+    decay_bits: int = DECAY_BITS
+    input_shift: int = 6
+    threshold_shift: int = 6
+
+    @property
+    def unity(self) -> int:
+        """The decay factor that keeps everything: 4096."""
+        return 1 << self.decay_bits
+
+    @property
+    def v_limit(self) -> int:
+        """Largest |v| and |h|: 2^23 - 1."""
+        return (1 << (self.v_bits - 1)) - 1
+
+    @property
+    def problems(self) -> list[str]:
+        """What no executor could do; [] if nothing."""
+        ranges = {"v_bits": (2, 31), "u_bits": (2, 31), "decay_bits": (1, 16), "input_shift": (0, 16)}
+        ranges["threshold_shift"] = (0, 16)
+        values = {name: getattr(self, name) for name in ranges}
+        return [
+            f"registers: {name} {values[name]} must be in [{low}, {high}]"
+            for name, (low, high) in ranges.items()
+            if not low <= values[name] <= high
+        ]
+
+
+LOIHI = Registers()
+"""Loihi's registers, as Lava models them."""
+
+
+def decay_toward_zero(x: Ints, factor: Ints | int, bits: int = DECAY_BITS) -> Ints:
+    """sgn(x) * ((|x| * factor) >> bits): multiply by factor / 2^bits, rounding toward zero.
+
+    x: int64, |x| < 2^46.  factor: 0..2^bits.
     """
     magnitude: Ints = np.abs(x)
-    scaled: Ints = np.sign(x) * ((magnitude * factor) >> DECAY_BITS)
+    scaled: Ints = np.sign(x) * ((magnitude * factor) >> bits)
     return scaled
 
 
@@ -72,6 +114,7 @@ def shift(x: Ints, exponent: int) -> Ints:
     return x << exponent if exponent >= 0 else x >> -exponent
 
 
-def wrap_int32(x: Ints) -> Ints:
-    """x modulo 2^32 into [-2^31, 2^31): what an int32 accumulator keeps."""
-    return ((x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+def wrap_bits(x: Ints, bits: int) -> Ints:
+    """x modulo 2^bits into [-2^(bits-1), 2^(bits-1)): two's complement, what an accumulator of that width keeps."""
+    half = 1 << (bits - 1)
+    return ((x + half) & ((1 << bits) - 1)) - half

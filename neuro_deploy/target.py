@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .errors import TargetError
 from .files import check_readable
+from .fixed import Registers
 from .resources import resource_dir
 
 if sys.version_info >= (3, 11):
@@ -82,20 +83,27 @@ class BiasLimits(_Strict):
 
 
 class NeuronLimits(_Strict):
-    """Neuron models.  circulations: the most spikes a neuron can fire in a step (CF's K)."""
+    """Neuron models.
+
+    max_circulations: the most spikes a neuron can fire in a step (CF's K).   soft_reset: by subtraction.
+    reset_to_value: a hard reset to other values than 0.   memoryless: neurons whose potential is new in every step.
+    """
 
     max_circulations: Sourced[int]
     soft_reset: Sourced[bool]
+    reset_to_value: Sourced[bool]
+    memoryless: Sourced[bool]
 
 
 class CoreLimits(_Strict):
-    """What a chip holds.  Zero: no public figure."""
+    """What a chip holds; a core's limits, and the chip's.  Zero: no public figure."""
 
     cores: Sourced[int]
     neurons_per_core: Sourced[int]
     synapse_memory_bytes_per_core: Sourced[int]
     input_axons_per_core: Sourced[int]
     output_axons_per_core: Sourced[int]
+    synapses_per_chip: Sourced[int]
 
 
 class Target(_Strict):
@@ -114,6 +122,17 @@ class Target(_Strict):
     bias: BiasLimits
     neuron: NeuronLimits
     core: CoreLimits
+
+    @property
+    def registers(self) -> Registers:
+        """The number formats that its arithmetic depends on."""
+        return Registers(
+            v_bits=self.state.v_bits.value,
+            u_bits=self.state.u_bits.value,
+            decay_bits=self.state.decay_bits.value,
+            input_shift=self.state.input_shift.value,
+            threshold_shift=self.threshold.shift.value,
+        )
 
     @model_validator(mode="after")
     def _every_source_is_cited(self) -> Target:

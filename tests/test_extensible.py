@@ -67,7 +67,7 @@ def test_a_neuron_kind_a_backend_a_dataset_and_a_target(tmp_path: Path) -> None:
     tiny = (ROOT / "hardware" / "loihi2.toml").read_text().replace('name = "loihi2"', 'name = "tiny"')
     (tmp_path / "hardware" / "tiny.toml").write_text(tiny)
     for path, old, new in (
-        (package / "neurons" / "__init__.py", '("cf", "lif")', '("cf", "lif", "relay")'),
+        (package / "neurons" / "__init__.py", '("cf", "lif", "li")', '("cf", "lif", "li", "relay")'),
         (package / "backends" / "__init__.py", '"lava-float")', '"lava-float", "silence")'),
         (package / "train" / "datasets" / "__init__.py", '("digits",)', '("digits", "bars")'),
     ):
@@ -104,7 +104,7 @@ def test_a_nir_primitive(monkeypatch: pytest.MonkeyPatch) -> None:
     graph.edges = [e for e in graph.edges if e != ("fc2", "cf2")] + [("fc2", "half"), ("half", "cf2")]
     with pytest.raises(nd.NeuroDeployError, match="Half is not supported"):
         read_graph(graph)
-    nodes.reads(Half)(lambda node: nodes.Diagonal(np.asarray(0.5)))
+    nodes.reads(Half)(lambda node, dt: nodes.Diagonal(np.asarray(0.5)))
     plain = compose(read_graph(networks.chain())).synapses[1]
     halved = compose(read_graph(graph)).synapses[1]
     np.testing.assert_array_equal(halved.weight, plain.weight / 2)

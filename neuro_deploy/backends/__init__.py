@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Any, cast
 
@@ -24,6 +25,10 @@ from .base import Backend, Job, Progress, quiet
 
 BACKENDS: tuple[str, ...] = ("reference", "sim", "lava", "lava-float")
 """Names of the backends that come with neuro_deploy; the module is the name with `_` for `-`."""
+
+
+STRICT = ("sim", "sim-plain")
+"""Backends that can stop at the first wrap or clip."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -52,6 +57,8 @@ def simulate(
     record: Sequence[str] = ("spikes", "v", "u"),
     samples: int | None = None,
     *,
+    only: Sequence[str] | None = None,
+    strict: bool = False,
     dt: float | None = None,
     timeout: float | None = None,
     progress: Progress = quiet,
@@ -62,9 +69,11 @@ def simulate(
     x: float input (T, B, *shape); it is rounded only by the program's encoder.
     record: which of spikes, v, h, u; what a backend or a neuron cannot show is left out.
     samples: only the first so many of the batch.
+    only: the populations to keep (their names); by default all.  Of a large test set the last one is often enough.
+    strict: stop at the first wrap or clip of a register, and say where; only "sim" can, the others refuse.
     dt: seconds a step, for a graph that does not say.   timeout: seconds that a Lava run may take.
     progress: called with (samples or steps done, of how many).
-    Raises: BackendError, InputError, UnsupportedError.
+    Raises: BackendError (RegisterError in strict mode), InputError, UnsupportedError.
     """
     runner = load_backend(backend)
     wanted = ChipProgram if runner.consumes == "program" else nir.NIRGraph
@@ -80,6 +89,8 @@ def simulate(
     check_input(x, "input")
     if samples is not None and (not isinstance(samples, int) or not 1 <= samples <= x.shape[1]):
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
+    if strict and backend not in STRICT:
+        raise InputError(f"strict: backend '{backend}' does not watch its registers; {' and '.join(STRICT)} do")
     if timeout is not None and not 0 < timeout < float("inf"):
         raise InputError(f"timeout must be a positive number of seconds, got {timeout}")
     if isinstance(source, ChipProgram) and x.shape[0] > source.max_steps:
@@ -87,7 +98,18 @@ def simulate(
             f"input (T, B, ...) has {x.shape[0]} steps, but the program's bounds hold for {source.max_steps}; "
             f"compile with --max-steps {x.shape[0]}"
         )
-    return runner.run(source, Job(x[:, :samples], record, dt, timeout, progress))
+    kept = None if only is None else tuple(only)
+    job = Job(x[:, :samples], record, dt, timeout, progress, kept, strict)
+    trace = runner.run(source, job)
+    return trace if kept is None else _only(trace, kept)
+
+
+def _only(trace: Trace, names: tuple[str, ...]) -> Trace:
+    """The trace with these populations alone.  Raises: InputError for a name that it does not have."""
+    unknown = [name for name in names if name not in trace.populations]
+    if unknown or not names:
+        raise InputError(f"only: no population {', '.join(unknown) or 'named'}; known: {', '.join(trace.populations)}")
+    return replace(trace, populations={n: r for n, r in trace.populations.items() if n in names})
 
 
 __all__ = ["BACKENDS", "Backend", "backend_names", "load_backend", "simulate"]

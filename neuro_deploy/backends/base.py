@@ -22,13 +22,23 @@ def quiet(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """What to run.  x: (T, B, *shape); record: variables; dt: seconds or None; timeout: seconds or None."""
+    """What to run.
+
+    x: (T, B, *shape).   record: variables; only: of these populations, None: of all.   dt, timeout: seconds or None.
+    strict: stop at the first wrap or clip of a register ("sim" alone can).
+    """
 
     x: NDArray[Any]
     record: tuple[str, ...]
     dt: float | None = None
     timeout: float | None = None
     progress: Progress = quiet
+    only: tuple[str, ...] | None = None
+    strict: bool = False
+
+    def keeps(self, population: str) -> bool:
+        """True if the population belongs into the trace."""
+        return self.only is None or population in self.only
 
     @property
     def steps(self) -> int:
@@ -57,7 +67,7 @@ def check_program(program: ChipProgram) -> None:
     problems = []
     for population in program.populations:
         try:
-            found = spec(population.kind).check(population.params)
+            found = spec(population.kind).check(population.params, program.registers)
         except KeyError:
             found = [f"unknown neuron kind '{population.kind}'"]
         problems += [f"{population.name}: {text}" for text in found]

@@ -54,61 +54,160 @@ class Flatten:
     end: int
 
 
-Operation = Source | Sink | Dense | Diagonal | Flatten | FloatNeuron
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution over the last axes, as torch defines it (cross-correlation, zero padding).
+
+    weight: (C_out, C_in / groups, *kernel), one or two kernel axes; bias: (C_out,) or None.
+    stride, padding, dilation: one number for each kernel axis.   Input and output: (C, *image).
+    """
+
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The sum, or the mean (padding counts), of windows of each channel.  Input and output: (C, H, W)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    mean: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Delay:
+    """y[t] = x[t - steps], 0 before.  steps: int64, () or one per element, >= 0."""
+
+    steps: NDArray[np.int64]
+
+
+Operation = Source | Sink | Dense | Diagonal | Flatten | Convolution | Pool | Delay | FloatNeuron
 Shape = tuple[int, ...]
-_READERS: dict[type, Callable[[Any], Operation]] = {}
+NEURON_NODES = "LIF, IF, CubaLIF, Threshold, LI, I, CubaLI, and our CF"
+Reader = Callable[[Any, float], Operation]
+_READERS: dict[type, Reader] = {}
 
 
-def reads(kind: type) -> Callable[[Callable[[Any], Operation]], Callable[[Any], Operation]]:
-    """Register the function below as the reader of NIR nodes of type `kind`."""
+def reads(kind: type) -> Callable[[Reader], Reader]:
+    """Register the function below as the reader (node, dt) -> Operation of NIR nodes of type `kind`."""
 
-    def register(function: Callable[[Any], Operation]) -> Callable[[Any], Operation]:
+    def register(function: Reader) -> Reader:
         _READERS[kind] = function
         return function
 
     return register
 
 
-def read_node(name: str, node: nir.NIRNode) -> Operation:
-    """The operation of a node that is not a neuron.  Raises: UnsupportedError for an unknown primitive."""
+def read_node(name: str, node: nir.NIRNode, dt: float) -> Operation:
+    """The operation of a node that is not a neuron, at dt seconds a step.
+
+    Raises: UnsupportedError for an unknown primitive, or one with parameters that we cannot keep.
+    """
     reader = _READERS.get(type(node))
     if reader is None:
         known = ", ".join(sorted(kind.__name__ for kind in _READERS))
         raise UnsupportedError(
             "cannot read the graph",
-            [Violation(name, f"{type(node).__name__} is not supported here", f"supported: {known}, LIF, and our CF")],
+            [Violation(name, f"{type(node).__name__} is not supported here", f"supported: {known}, {NEURON_NODES}")],
         )
-    return reader(node)
+    try:
+        return reader(node, dt)
+    except UnsupportedError as error:
+        raise UnsupportedError(error.title, [Violation(name, v.what, v.remedy) for v in error.violations]) from error
 
 
 @reads(nir.Input)
-def _input(node: nir.Input) -> Operation:
+def _input(node: nir.Input, dt: float) -> Operation:
     return Source(tuple(int(n) for n in np.atleast_1d(next(iter(node.input_type.values())))))
 
 
 @reads(nir.Output)
-def _output(node: nir.Output) -> Operation:
+def _output(node: nir.Output, dt: float) -> Operation:
     return Sink()
 
 
 @reads(nir.Affine)
-def _affine(node: nir.Affine) -> Operation:
+def _affine(node: nir.Affine, dt: float) -> Operation:
     return Dense(np.asarray(node.weight), np.asarray(node.bias))
 
 
 @reads(nir.Linear)
-def _linear(node: nir.Linear) -> Operation:
+def _linear(node: nir.Linear, dt: float) -> Operation:
     return Dense(np.asarray(node.weight))
 
 
 @reads(nir.Scale)
-def _scale(node: nir.Scale) -> Operation:
+def _scale(node: nir.Scale, dt: float) -> Operation:
     return Diagonal(np.asarray(node.scale))
 
 
 @reads(nir.Flatten)
-def _flatten(node: nir.Flatten) -> Operation:
+def _flatten(node: nir.Flatten, dt: float) -> Operation:
     return Flatten(int(node.start_dim), int(node.end_dim))
+
+
+@reads(nir.Conv1d)
+def _conv1d(node: nir.Conv1d, dt: float) -> Operation:
+    return _convolution(node, 1)
+
+
+@reads(nir.Conv2d)
+def _conv2d(node: nir.Conv2d, dt: float) -> Operation:
+    return _convolution(node, 2)
+
+
+def _convolution(node: Any, axes: int) -> Operation:
+    """padding "same" of an even kernel is one more on the far side: a tap of zero in front makes it symmetric."""
+    weight, bias = np.asarray(node.weight), np.asarray(node.bias)
+    stride, dilation = _pair(node.stride, axes), _pair(node.dilation, axes)
+    if isinstance(node.padding, str) and node.padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        if any(n % 2 and d > 1 for n, d in zip(total, dilation, strict=True)) or set(stride) != {1}:
+            what = "padding 'same' with a stride, or of an even dilated kernel, is not symmetric"
+            raise _misfit("", what, "give the padding as numbers")
+        front = [n % 2 for n in total]
+        weight = np.pad(weight, [(0, 0), (0, 0), *((n, 0) for n in front)])
+        padding = tuple((n + 1) // 2 for n in total)
+    else:
+        padding = (0,) * axes if isinstance(node.padding, str) else _pair(node.padding, axes)
+    return Convolution(weight, bias, stride, padding, dilation, int(node.groups))
+
+
+@reads(nir.SumPool2d)
+def _sum_pool(node: nir.SumPool2d, dt: float) -> Operation:
+    return Pool(*_windows(node), mean=False)
+
+
+@reads(nir.AvgPool2d)
+def _average_pool(node: nir.AvgPool2d, dt: float) -> Operation:
+    return Pool(*_windows(node), mean=True)
+
+
+def _windows(node: Any) -> Any:
+    return _pair(node.kernel_size, 2), _pair(node.stride, 2), _pair(node.padding, 2)
+
+
+@reads(nir.Delay)
+def _delay(node: nir.Delay, dt: float) -> Operation:
+    """Whole steps, within the rounding of float32."""
+    steps = np.asarray(node.delay, np.float64) / dt
+    whole = np.rint(steps)
+    if not np.isfinite(steps).all() or (whole < 0).any() or not np.allclose(steps, whole, rtol=1e-6, atol=1e-6):
+        bad = steps[~(np.isclose(steps, whole, rtol=1e-6, atol=1e-6) & (whole >= 0))].reshape(-1)
+        what = f"a delay of {bad[0] * dt:g} s is not a whole number of steps of {dt:g} s"
+        raise _misfit("", what, "give the dt that the network was made for")
+    return Delay(whole.astype(np.int64))
+
+
+def _pair(value: Any, axes: int) -> tuple[int, ...]:
+    numbers = np.atleast_1d(np.asarray(value, np.int64)).tolist()
+    return tuple(numbers * axes if len(numbers) == 1 else numbers)
 
 
 def output_shape(name: str, operation: Operation, shape: Shape | None) -> Shape:
@@ -151,6 +250,43 @@ def _flattened(name: str, operation: Flatten, shape: Shape) -> Shape:
     return (*shape[: operation.start], joined, *shape[last + 1 :])
 
 
+def _convolved(name: str, operation: Convolution, shape: Shape) -> Shape:
+    weight, axes = operation.weight, operation.weight.ndim - 2
+    if axes < 1 or len(shape) != axes + 1 or weight.shape[1] * operation.groups != shape[0]:
+        what = f"weight {weight.shape} in {operation.groups} groups does not fit an input of shape {shape}"
+        raise _misfit(name, what, "its input must be (channels, *image)")
+    if weight.shape[0] % operation.groups or any(
+        len(p) != axes for p in (operation.stride, operation.padding, operation.dilation)
+    ):
+        raise _misfit(name, "groups, stride, padding or dilation do not fit the weight", "mend the node")
+    if operation.bias is not None and operation.bias.shape != (weight.shape[0],):
+        raise _misfit(name, f"bias {operation.bias.shape} does not fit weight {weight.shape}", "one bias per channel")
+    return (int(weight.shape[0]), *_image(name, shape[1:], weight.shape[2:], operation))
+
+
+def _pooled(name: str, operation: Pool, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise _misfit(name, f"pools images, but its input has the shape {shape}", "its input must be (C, H, W)")
+    return (shape[0], *_image(name, shape[1:], operation.kernel, operation))
+
+
+def _image(name: str, image: Shape, kernel: Shape, operation: Convolution | Pool) -> Shape:
+    dilation = operation.dilation if isinstance(operation, Convolution) else (1,) * len(kernel)
+    sides = tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(image, kernel, operation.stride, operation.padding, dilation, strict=True)
+    )
+    if min(sides) < 1:
+        raise _misfit(name, f"a kernel of {tuple(kernel)} does not fit an image of {image}", "pad it, or mend the node")
+    return sides
+
+
+def _delayed(name: str, operation: Delay, shape: Shape) -> Shape:
+    if operation.steps.shape not in ((), shape):
+        raise _misfit(name, f"delay {operation.steps.shape} does not fit an input of shape {shape}", "one per element")
+    return shape
+
+
 def _neuron(name: str, operation: FloatNeuron, shape: Shape) -> Shape:
     if operation.shape not in (shape, ()):
         raise _misfit(name, f"neurons {operation.shape} do not fit an input of shape {shape}", "one per element")
@@ -162,6 +298,9 @@ _SHAPES: dict[type, Callable[[str, Any, Shape], Shape]] = {
     Dense: _dense,
     Diagonal: _diagonal,
     Flatten: _flattened,
+    Convolution: _convolved,
+    Pool: _pooled,
+    Delay: _delayed,
     FloatNeuron: _neuron,
 }
 

@@ -63,12 +63,17 @@ class InputRange:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation.  inputs: names of the nodes whose sum it gets; shape: of its output, without time and batch."""
+    """One operation.
+
+    inputs: names of the nodes whose sum it gets.   late: those of them whose output arrives one step later: they
+    close a loop.   shape: of its output, without time and batch.
+    """
 
     name: str
     inputs: tuple[str, ...]
     shape: Shape
     operation: Operation
+    late: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

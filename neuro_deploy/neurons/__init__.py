@@ -17,7 +17,7 @@ from typing import cast
 
 from .base import FloatNeuron, NeuronSpec
 
-NEURONS: tuple[str, ...] = ("cf", "lif")
+NEURONS: tuple[str, ...] = ("cf", "lif", "li")
 """Names of the kinds: folders beside this file, or dotted paths of packages elsewhere."""
 
 

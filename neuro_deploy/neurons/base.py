@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -11,8 +11,8 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Violation
-from ..fixed import Ints
+from ..errors import UnsupportedError, Violation
+from ..fixed import Ints, Registers, decay_toward_zero
 from ..target import Target
 from ..trace import frozen
 
@@ -84,12 +84,26 @@ class Interval(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One integer step: spikes (B, N), what can be recorded by name, the new state, and counted events by name."""
+    """One integer step: spikes (B, N), what can be recorded by name, the new state, and where events happened."""
 
     spikes: Ints
     values: dict[str, Ints]
     state: dict[str, Ints]
-    events: dict[str, int]
+    events: dict[str, NDArray[np.bool_]]
+
+
+def visible(**values: Ints | None) -> dict[str, Ints]:
+    """The entries that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class Levels(NamedTuple):
+    """The thresholds of a population in register units, () or (N,): k * theta, k = 1..rounds, and mirrored."""
+
+    theta: Ints
+    rounds: Ints
+    theta_neg: Ints
+    rounds_neg: Ints
 
 
 class NeuronSpec(Protocol):
@@ -109,23 +123,61 @@ class NeuronSpec(Protocol):
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """The NIR node(s) of a population.  Raises: UnsupportedError."""
 
-    def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64]:
-        """The parameter that sets a neuron's scale (its threshold): float64 (N,), > 0."""
+    def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64] | None:
+        """The parameter that sets a neuron's scale (its threshold): float64 (N,), > 0; None: the scale is free."""
 
     def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
         """The largest integer that the anchor may become, in weight units."""
 
-    def quantize(self, name: str, neuron: FloatNeuron, anchor_q: Ints, target: Target) -> Quantized:
-        """Integer parameters (without the bias), given the integer (N,) that the anchor becomes."""
+    def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
+        """Integer parameters (without the bias).  unit: float64 (N,), the float value of one weight unit."""
 
-    def check(self, params: Mapping[str, Ints]) -> list[str]:
+    def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """Problems with integer parameters (a wrong or missing name, a value outside its register); [] if fine."""
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """Smallest and largest value that a spike can have."""
 
-    def bounds(self, params: Mapping[str, Ints], total: Interval, steps: int) -> dict[str, Interval]:
+    def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels | None:
+        """The thresholds, or None for a kind that never fires."""
+
+    def bounds(
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+    ) -> dict[str, Interval]:
         """Register name -> its interval before wrap or clip, for any input sums within `total`, over `steps` steps."""
+
+
+FLOAT32_ROUNDING = 8 * 2.0**-24
+"""tau and r are stored in float32: a product of their quotients carries up to this relative error."""
+
+
+def input_drive(gain: NDArray[Any], offset: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """(gain, offset) as `NeuronSpec.drive` gives them; a gain that is 1 in float32 counts as 1."""
+    gain, offset = np.asarray(gain, np.float64), np.asarray(offset, np.float64)
+    gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
+    return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
+
+
+def told_leak(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A leak from our metadata of the node, if it agrees with `found`, which the node says; else `found`.
+
+    Raises: UnsupportedError if they disagree.
+    """
+    stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
+    if key not in stored:
+        return np.asarray(found, np.float32)
+    told = np.broadcast_to(np.asarray(stored[key], np.float32), np.shape(found))
+    if not np.allclose(told, found, rtol=1e-5, atol=1e-6):
+        what = f"metadata's {key} is not 1 - dt/tau"
+        remedy = "give the dt that the file was made with"
+        raise UnsupportedError("metadata and nodes disagree", [Violation(name, what, remedy)])
+    return told
+
+
+def leak_per_step(tau: Any, dt: float) -> NDArray[np.float64]:
+    """1 - dt/tau: forward Euler."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(1.0 - dt / np.asarray(tau, np.float64))
 
 
 def bias_of(params: Mapping[str, Ints]) -> Ints:
@@ -133,26 +185,93 @@ def bias_of(params: Mapping[str, Ints]) -> Ints:
     return np.asarray(params["bias_mant"] << params["bias_exp"])
 
 
-def quantize_leak(name: str, beta: NDArray[np.float64], target: Target) -> Quantized:
-    """`dv` = round(unity * (1 - beta)) with unity = 2^decay_bits, at most unity - 1; (N,) int64.
+def whole_units(
+    name: str, parameter: str, values: NDArray[np.float64], unit: NDArray[np.float64]
+) -> tuple[Ints, Rounding]:
+    """A threshold as whole weight units, at least 1: int64 (N,), and what that cost."""
+    q: Ints = np.maximum(1, np.rint(values / unit)).astype(np.int64)
+    kept = np.where(np.isclose(q * unit, values, rtol=1e-12, atol=0), values, q * unit)
+    return q, Rounding.of(name, parameter, kept, values)
 
-    beta = 0 becomes unity - 1, which is exact while |v| < unity (`compile` proves that or refuses).
+
+def quantize_leak(name: str, beta: NDArray[np.float64], target: Target) -> Quantized:
+    """`dv` = round(unity * (1 - beta)) with unity = 2^decay_bits; (N,) int64.
+
+    beta = 0 becomes dv = unity where the target has neurons without memory; else dv = unity - 1, which is exact while
+    |v| < unity (`compile` proves that or refuses).
     """
     unity = 1 << target.state.decay_bits.value
     dv = np.minimum(np.rint(unity * (1.0 - beta)).astype(np.int64), unity - 1)
+    if target.neuron.memoryless.value:
+        dv = np.where(beta == 0, unity, dv)
     kept = np.where(beta == 0, 0.0, 1.0 - dv / unity)
-    bad = (beta < 0) | (beta > 1)
-    violations = []
-    if bad.any():
-        violations.append(
-            Violation(name, f"beta {beta[bad][0]:.6g} is outside [0, 1]", "retrain with a leak that decays")
-        )
+    violations = _leak_violations(name, "beta", beta)
     return Quantized({"dv": dv}, [Rounding.of(name, "beta", kept, beta)], violations)
 
 
-def register_problems(params: Mapping[str, Ints], ranges: Mapping[str, tuple[int, int]]) -> list[str]:
+def quantize_current(name: str, neuron: FloatNeuron, target: Target, always: bool) -> Quantized:
+    """`du` = round(unity * (1 - beta_syn)) - 1, or unity - 1 (no memory) without a current.
+
+    always: give `du` also to a neuron without a current.
+    """
+    unity = 1 << target.state.decay_bits.value
+    if "beta_syn" not in neuron.params:
+        return Quantized({"du": np.asarray(unity - 1)} if always else {}, [], [])
+    beta = neuron.flat("beta_syn")
+    du = np.clip(np.rint(unity * (1.0 - beta)).astype(np.int64) - 1, 0, unity - 1)
+    rounding = Rounding.of(name, "beta_syn", 1.0 - (du + 1) / unity, beta)
+    return Quantized({"du": du}, [rounding], _leak_violations(name, "beta_syn", beta))
+
+
+def _leak_violations(name: str, parameter: str, beta: NDArray[np.float64]) -> list[Violation]:
+    bad = (beta < 0) | (beta > 1)
+    if not bad.any():
+        return []
+    what = f"{parameter} {beta[bad][0]:.6g} is outside [0, 1]"
+    return [Violation(name, what, "retrain with a leak that decays, or give the dt that the network was made for")]
+
+
+def charge_bounds(
+    params: Mapping[str, Ints],
+    total: Interval,
+    steps: int,
+    registers: Registers,
+    leave: Callable[[Interval], Interval],
+) -> dict[str, Interval]:
+    """u (where there is a current), h and v by interval arithmetic: leaks are monotone, so bounds move as values do.
+
+    total: the int32 sums of a step, with 0 among them.   leave: what is left of h after firing.
+    """
+    bits, bias = registers.decay_bits, bias_of(params)
+    keep_v = registers.unity - params["dv"]
+    drive = Interval(total.low << registers.input_shift, total.high << registers.input_shift)
+    zero = Interval(np.zeros_like(total.low), np.zeros_like(total.high))
+    u = zero if "du" in params else drive
+    v, worst = zero, zero
+    for _ in range(steps):
+        before = (*u, *v)
+        if "du" in params:
+            keep_u = registers.unity - 1 - params["du"]
+            low, high = decay_toward_zero(u.low, keep_u, bits), decay_toward_zero(u.high, keep_u, bits)
+            u = hull(u, Interval(low + drive.low, high + drive.high))
+        low, high = decay_toward_zero(v.low, keep_v, bits), decay_toward_zero(v.high, keep_v, bits)
+        h = Interval(low + u.low + bias, high + u.high + bias)
+        worst, v = hull(worst, h), hull(v, leave(h))
+        if all(np.array_equal(a, b) for a, b in zip(before, (*u, *v), strict=True)):
+            break
+    return {**({"u": u} if "du" in params else {}), "h": worst, "v": v}
+
+
+def hull(one: Interval, other: Interval) -> Interval:
+    """The smallest interval that holds both."""
+    return Interval(np.minimum(one.low, other.low), np.maximum(one.high, other.high))
+
+
+def register_problems(
+    params: Mapping[str, Ints], ranges: Mapping[str, tuple[int, int]], optional: tuple[str, ...] = ()
+) -> list[str]:
     """Names that are missing or unknown, and values outside [low, high]."""
-    problems = [f"parameter '{name}' is missing" for name in ranges if name not in params]
+    problems = [f"parameter '{name}' is missing" for name in ranges if name not in params and name not in optional]
     problems += [f"unknown parameter '{name}'" for name in params if name not in ranges]
     for name, (low, high) in ranges.items():
         if name in params and params[name].size and not (low <= params[name].min() and params[name].max() <= high):
@@ -162,7 +281,10 @@ def register_problems(params: Mapping[str, Ints], ranges: Mapping[str, tuple[int
 
 BIAS_RANGES: Mapping[str, tuple[int, int]] = MappingProxyType({"bias_mant": (-4096, 4095), "bias_exp": (0, 7)})
 """Bias mantissa: 13 bits signed; exponent: 3 bits.  Source: lava-nc 0.10.0, PyLifModelBitAcc."""
-LEAK_RANGE = (0, 4095)
-"""du, dv: 12 bits unsigned.  Source: as above."""
 THRESHOLD_RANGE = (1, (1 << 17) - 1)
 """vth: 17 bits unsigned, above zero.  Source: as above."""
+
+
+def leak_ranges(registers: Registers) -> dict[str, tuple[int, int]]:
+    """du: 12 bits unsigned; dv: the same, and 4096 (no memory).  Source: as above."""
+    return {"du": (0, registers.unity - 1), "dv": (0, registers.unity)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout
+from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout, Synapse
 from .files import FORMAT, load_program, save_program
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Encoder",
     "Population",
     "Readout",
+    "Synapse",
     "load_program",
     "save_program",
 ]

@@ -5,7 +5,8 @@ step t in chip step l + t, and its bias acts from chip step l on.  Encoders (the
 
 Numbers: `weight` holds the weights that act (even in mixed sign mode), so a synapse adds
 `(weight @ spikes) * 2^exponent`, summed in int32, to its target; neurons shift that sum by 6 bits into their registers
-(docs/semantics.md).  `unit` is the float value of one step of v, h or u; no executor computes with it.
+(docs/semantics.md).  A convolution's sum is wrapped to 24 bits first, as in Lava's Conv.  `unit` is the float value of
+one step of v, h or u; no executor computes with it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError
-from ..fixed import Format
+from ..fixed import LOIHI, Format, Registers
 from ..trace import Trace, frozen
+from ..wiring import Dense, Wiring
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -94,26 +96,45 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseSynapse:
-    """All-to-all synapses.  weight: int32 (N_target, N_source); delay: steps beyond the synapse's own one."""
+class Synapse:
+    """Connections from one population (or input) to another.
 
-    kind: ClassVar[str] = "dense"
+    wiring: the layout with its weights, int32.   exponent: the sum is multiplied by 2^exponent.
+    delay: steps beyond the synapse's own one.
+    """
+
     name: str
     source: str
     target: str
-    weight: NDArray[np.int32]
+    wiring: Wiring
     exponent: int = 0
     delay: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(np.asarray(self.weight, np.int32)))
+        object.__setattr__(self, "wiring", self.wiring.with_weight(np.asarray(self.wiring.weight, np.int32)))
+
+    @property
+    def kind(self) -> str:
+        """The wiring's kind: "dense", "sparse" or "conv"."""
+        return self.wiring.kind
+
+    @property
+    def weight(self) -> NDArray[np.int32]:
+        """The wiring's weights."""
+        return self.wiring.weight
+
+
+def DenseSynapse(name: str, source: str, target: str, weight: Any, exponent: int = 0, delay: int = 0) -> Synapse:
+    """A Synapse from all to all.  weight: int32 (N_target, N_source)."""
+    return Synapse(name, source, target, Dense(np.asarray(weight, np.int32)), exponent, delay)
 
 
 @dataclass(frozen=True)
 class Readout:
     """How a decision is read: the rule, the population, and the logical steps start..stop-1 (stop 0: the last).
 
-    Rule `spike_count`: the neuron with the largest sum of spikes; the lowest index wins a tie.
+    Rules: the neuron with the largest sum of spikes (`spike_count`), potential in the last step (`last_v`) or mean
+    potential (`mean_v`); the lowest index wins a tie.
     """
 
     population: str
@@ -133,7 +154,11 @@ class Readout:
 
 
 RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = MappingProxyType(
-    {"spike_count": ("spikes", lambda spikes: spikes.sum(axis=0))}
+    {
+        "spike_count": ("spikes", lambda spikes: spikes.sum(axis=0)),
+        "last_v": ("v", lambda v: v[-1]),
+        "mean_v": ("v", lambda v: v.sum(axis=0, dtype=np.int64 if v.dtype.kind in "iu" else np.float64)),
+    }
 )
 """Readout rule -> (the variable it needs, score of each neuron from (T, B, *shape))."""
 
@@ -144,6 +169,7 @@ class ChipProgram:
 
     max_steps: the most logical steps that its bounds were computed for; every backend enforces it.
     proven: True if no register can wrap or clip for any input over max_steps steps.
+    registers: the target's number formats.
     report: what `compile` did (rounding errors, bounds, remarks); plain JSON, not part of the digest.
     """
 
@@ -152,16 +178,17 @@ class ChipProgram:
     max_steps: int
     encoders: tuple[Encoder, ...]
     populations: tuple[Population, ...]
-    synapses: tuple[DenseSynapse, ...]
+    synapses: tuple[Synapse, ...]
     readout: Readout | None
     proven: bool
+    registers: Registers = LOIHI
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._check()
 
     def __repr__(self) -> str:
-        neurons, synapses = sum(p.size for p in self.populations), sum(s.weight.size for s in self.synapses)
+        neurons, synapses = sum(p.size for p in self.populations), sum(s.wiring.connections for s in self.synapses)
         proof = "cannot overflow" if self.proven else "overflow not excluded"
         return (
             f"<ChipProgram for {self.target}: {neurons:,} neurons, {synapses:,} synapses, {proof} "
@@ -226,12 +253,16 @@ class ChipProgram:
         for s in self.synapses:
             if s.source not in sizes or s.target not in sizes or s.target in {e.name for e in self.encoders}:
                 problems.append(f"{s.name}: no such source or target ({s.source} -> {s.target})")
-            elif s.weight.shape != (sizes[s.target], sizes[s.source]):
-                problems.append(f"{s.name}: weight {s.weight.shape}, expected {(sizes[s.target], sizes[s.source])}")
+            elif s.wiring.problems:
+                problems += [f"{s.name}: {text}" for text in s.wiring.problems]
+            elif (s.wiring.target_size, s.wiring.source_size) != (sizes[s.target], sizes[s.source]):
+                got = (s.wiring.target_size, s.wiring.source_size)
+                problems.append(f"{s.name}: weight {got}, expected {(sizes[s.target], sizes[s.source])}")
             if s.delay < 0:
                 problems.append(f"{s.name}: delay {s.delay} is negative")
         if self.readout and (self.readout.population not in sizes or self.readout.rule not in RULES):
             problems.append(f"readout: unknown population or rule ({self.readout})")
+        problems += self.registers.problems
         if self.max_steps < 1:
             problems.append("max_steps must be at least 1")
         if problems:
@@ -242,15 +273,22 @@ def _text(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
+def _parts(item: Any) -> dict[str, Any]:
+    """The fields of an item; those of a synapse's wiring among them."""
+    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    wiring = values.pop("wiring", None)
+    return values | ({f.name: getattr(wiring, f.name) for f in fields(wiring)} if wiring is not None else {})
+
+
 def plain(item: Any) -> dict[str, Any]:
     """The scalar fields of an encoder, population, synapse or readout."""
-    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    values = _parts(item)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if isinstance(v, (str, int, tuple))}
 
 
 def arrays(item: Any) -> dict[str, NDArray[Any]]:
     """The array fields, a population's parameters included (as `params/NAME`)."""
-    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    values = _parts(item)
     found = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
     return found | {f"params/{k}": v for k, v in values.get("params", {}).items()}
 
@@ -267,6 +305,7 @@ def header(program: ChipProgram) -> dict[str, Any]:
         "dt": program.dt,
         "max_steps": program.max_steps,
         "proven": program.proven,
+        "registers": asdict(program.registers),
         "readout": plain(program.readout) if program.readout else None,
     }
 
@@ -275,7 +314,7 @@ def _canonical(program: ChipProgram) -> Iterator[bytes]:
     yield json.dumps({"schema": SCHEMA, **header(program)}, sort_keys=True).encode()
     for section, items in sections(program).items():
         for item in items:
-            yield f"{section}:{type(item).__name__}".encode()
+            yield f"{section}:{type(item).__name__}:{getattr(item, 'kind', '')}".encode()
             yield json.dumps(plain(item), sort_keys=True).encode()
             for name, array in sorted(arrays(item).items()):
                 little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import h5py
 
 from ..errors import FormatError
 from ..files import atomic_write, open_h5
+from ..fixed import Registers
 from ..trace import escape
-from .data import SCHEMA, ChipProgram, DenseSynapse, Encoder, Population, Readout, arrays, header, plain, sections
+from ..wiring import WIRINGS
+from .data import SCHEMA, ChipProgram, Encoder, Population, Readout, Synapse, arrays, header, plain, sections
 
 FORMAT = "neuro_deploy.program"
 
@@ -46,15 +49,20 @@ def load_program(path: str | os.PathLike[str]) -> ChipProgram:
             raise FormatError(
                 f"{path}: its schema {handle.attrs['schema']} is newer than {SCHEMA}; upgrade neuro_deploy"
             )
+        if int(handle.attrs["schema"]) < SCHEMA:
+            raise FormatError(f"{path}: made by an older neuro_deploy (schema {handle.attrs['schema']}); compile again")
 
         head = json.loads(handle.attrs["head"])
-        readout = head.pop("readout")
+        readout, registers = head.pop("readout"), Registers(**head.pop("registers"))
         program = ChipProgram(
             **head,
-            encoders=tuple(Encoder(**_shaped(values)) for values, _ in _read(handle["encoders"])),
-            populations=tuple(_population(values, arrays) for values, arrays in _read(handle["populations"])),
-            synapses=tuple(DenseSynapse(**values, **arrays) for values, arrays in _read(handle["synapses"])),
+            encoders=tuple(Encoder(**_tuples(values)) for _, values, _ in _read(handle["encoders"])),
+            populations=tuple(
+                Population(**_tuples(values), **arrays) for _, values, arrays in _read(handle["populations"])
+            ),
+            synapses=tuple(_synapse(*parts) for parts in _read(handle["synapses"])),
             readout=Readout(**readout) if readout else None,
+            registers=registers,
             report=json.loads(handle["report"][()]),
         )
         if program.digest != handle.attrs["digest"]:
@@ -62,18 +70,21 @@ def load_program(path: str | os.PathLike[str]) -> ChipProgram:
         return program
 
 
-def _read(group: h5py.Group) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _read(group: h5py.Group) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(kind, scalar fields, arrays) of each item of a section."""
     for key in sorted(group):
         leaf = group[key]
         found: dict[str, Any] = {k: v[()] for k, v in leaf.items() if isinstance(v, h5py.Dataset)}
         if "params" in leaf:
             found["params"] = {k: v[()] for k, v in leaf["params"].items()}
-        yield json.loads(leaf.attrs["fields"]), found
+        yield str(leaf.attrs["kind"]), json.loads(leaf.attrs["fields"]), found
 
 
-def _shaped(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "shape": tuple(values["shape"])}
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def _population(values: dict[str, Any], arrays: dict[str, Any]) -> Population:
-    return Population(**_shaped(values), **arrays)
+def _synapse(kind: str, values: dict[str, Any], arrays: dict[str, Any]) -> Synapse:
+    own = {f.name for f in dataclasses.fields(Synapse)}
+    layout = {k: v for k, v in _tuples(values).items() if k not in own}
+    return Synapse(wiring=WIRINGS[kind](**layout, **arrays), **{k: v for k, v in values.items() if k in own})

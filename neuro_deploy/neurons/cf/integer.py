@@ -1,7 +1,6 @@
-"""CF on the chip, in numpy: the arithmetic of `backends/sim`.
+"""CF on the chip, in numpy: the arithmetic of the plain simulator.
 
-    x = a << 6                                           a: int32 sum of the synapses; no wrap here (int64)
-    h = clip(sgn(v) * ((|v| * (4096 - dv)) >> 12) + x + bias, -(2^23 - 1), 2^23 - 1)
+    h : see neurons/integer.py
     s = #{k in 1..K : h > k * theta} - #{k in 1..K_neg : h < -k * theta_neg}          theta = vth << 6, strict
     v = h - s * theta   (s >= 0),   h - s * theta_neg   (s < 0)
 
@@ -14,16 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...fixed import Ints, clip_symmetric, decay_toward_zero
-from ..base import Step, bias_of
+from ...fixed import Ints, Registers
+from ..base import Step, visible
+from ..integer import charge, start
 
-V_BITS = 24
-SHIFT = 6
-
-
-def start(params: Mapping[str, Ints], batch: int, size: int) -> dict[str, Ints]:
-    """The state before the first step: v = 0, int64 (B, N)."""
-    return {"v": np.zeros((batch, size), np.int64)}
+__all__ = ["rounds", "start", "step"]
 
 
 def rounds(h: Ints, theta: Ints, most: Ints) -> Ints:
@@ -32,15 +26,12 @@ def rounds(h: Ints, theta: Ints, most: Ints) -> Ints:
     return np.clip(gone, 0, most)
 
 
-def step(params: Mapping[str, Ints], state: Mapping[str, Ints], a: Ints, biased: bool) -> Step:
+def step(params: Mapping[str, Ints], state: Mapping[str, Ints], a: Ints, biased: bool, registers: Registers) -> Step:
     """One step.  a: int64 (B, N), the int32 sums; biased: False before the population's latency."""
-    theta = params["vth"] << SHIFT
-    theta_neg = params["vth_neg"] << SHIFT
-    wanted = decay_toward_zero(state["v"], 4096 - params["dv"]) + (a << SHIFT)
-    if biased:
-        wanted = wanted + bias_of(params)
-    h = clip_symmetric(wanted, V_BITS)
+    theta = params["vth"] << registers.threshold_shift
+    theta_neg = params["vth_neg"] << registers.threshold_shift
+    u, h, events = charge(params, state, a, biased, registers)
     up = rounds(h, theta, params["rounds"])
     down = rounds(-h, theta_neg, params["rounds_neg"])
     v = h - up * theta + down * theta_neg
-    return Step(up - down, {"v": v, "h": h}, {"v": v}, {"v_clips": int((h != wanted).sum())})
+    return Step(up - down, visible(v=v, h=h, u=u), visible(v=v, u=u), events)

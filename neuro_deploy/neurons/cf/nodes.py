@@ -9,12 +9,14 @@ A nested NIRGraph, exact for forward Euler at the dt that its metadata names:
 `membrane` is an LI (or, for beta = 1, an I) with unit gain, whose state is h; `threshold_k` fires at h > k*theta;
 `spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta), and NIR's recurrent edge has one step of delay:
 h[t] = beta*h[t-1] + x[t] - beta*theta*s[t-1], which is beta*v[t-1] + x[t].  Signed polarity adds the mirror image
-(`negate`, `threshold_neg_k`, `spikes_neg`: a Scale(-1) that sums them, `reset_neg`).  The metadata holds the exact
+(`negate`, `threshold_neg_k`, `spikes_neg`: a Scale(-1) that sums them, `reset_neg`).  A synaptic current is an LI
+(or I) `current` with unit gain between input and membrane.  The metadata holds the exact
 parameters; the reader rebuilds the nodes from it and refuses a graph that differs.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import nir
@@ -25,6 +27,7 @@ from ...errors import UnsupportedError, Violation
 from ..base import METADATA, FloatNeuron, storable
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
+OPTIONAL = ("beta_syn",)
 
 
 def _membrane(beta: NDArray[np.float64], dt: float) -> nir.NIRNode:
@@ -57,7 +60,11 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
         "reset": scale(-beta * full("theta")),
         "output": nir.Output(output_type={"output": np.array(shape)}),
     }
-    edges = [("input", "membrane"), ("spikes", "reset"), ("reset", "membrane"), ("spikes", "output")]
+    edges = [("spikes", "reset"), ("reset", "membrane"), ("spikes", "output")]
+    if "beta_syn" in neuron.params:
+        nodes["current"] = _membrane(full("beta_syn"), dt)
+    way = [name for name in ("input", "current", "membrane") if name in nodes]
+    edges += itertools.pairwise(way)
     for k in range(1, int(neuron.params["circulations"]) + 1):
         nodes[f"threshold_{k}"] = nir.Threshold(threshold=(k * full("theta")).astype(np.float32))
         edges += [("membrane", f"threshold_{k}"), (f"threshold_{k}", "spikes")]
@@ -75,7 +82,7 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
         nodes[f"threshold_neg_{k}"] = nir.Threshold(threshold=(k * full("theta_neg")).astype(np.float32))
         edges += [("negate", f"threshold_neg_{k}"), (f"threshold_neg_{k}", "spikes_neg")]
     metadata: dict[str, Any] = {"kind": "cf", "dt": dt}
-    metadata.update({name: storable(neuron.params[name]) for name in PARAMETERS})
+    metadata.update({name: storable(neuron.params[name]) for name in (*PARAMETERS, *OPTIONAL) if name in neuron.params})
     return nir.NIRGraph(nodes, edges, metadata={METADATA: metadata}, type_check=False)
 
 
@@ -95,7 +102,7 @@ def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
     if float(told["dt"]) != dt:
         raise _mismatch(name, f"it was written for dt = {float(told['dt'])!r} s, not {dt!r} s")
     shape = tuple(int(n) for n in node.nodes["input"].input_type["input"])
-    neuron = FloatNeuron("cf", shape, {key: np.asarray(told[key]) for key in PARAMETERS})
+    neuron = FloatNeuron("cf", shape, {key: np.asarray(told[key]) for key in (*PARAMETERS, *OPTIONAL) if key in told})
     expected = write(neuron, dt)
     if sorted(map(tuple, node.edges)) != sorted(expected.edges) or set(node.nodes) != set(expected.nodes):
         raise _mismatch(name, "its nodes or edges are not those of a CF neuron")

@@ -8,8 +8,9 @@ Source: our reading of arXiv 2605.27412 (an abstract without equations); the lim
 refractory time in Moser and Lunglmayr, arXiv 2402.07954.
 
 Float parameters (float32; scalar or one per neuron unless said): `beta` [0, 1], `theta` > 0, `theta_neg` > 0,
-`circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity).
-Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`.
+`circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity); optionally `beta_syn`
+[0, 1], the leak of a synaptic current, u[t] = beta_syn * u[t-1] + a[t], which is then x.
+Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`; `du` with a current.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Violation
-from ...fixed import Ints, decay_toward_zero
+from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
     BIAS_RANGES,
-    LEAK_RANGE,
     THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
+    Levels,
     Quantized,
-    Rounding,
-    bias_of,
+    charge_bounds,
+    leak_ranges,
+    quantize_current,
     quantize_leak,
     register_problems,
+    whole_units,
 )
 from . import nodes
 
-SHIFT = 6
 MAX_ROUNDS = 255
 
 
@@ -68,19 +70,20 @@ class CFSpec:
         registers = ((1 << (target.state.v_bits.value - 1)) - 1) >> target.threshold.shift.value
         return int(min((1 << target.threshold.mantissa_bits.value) - 1, registers // max(1, most)))
 
-    def quantize(self, name: str, neuron: FloatNeuron, anchor_q: Ints, target: Target) -> Quantized:
-        """vth = anchor_q exactly; theta_neg is rounded to the same unit; beta to 12 bits."""
+    def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
+        """theta and theta_neg in units; both leaks to 12 bits."""
         params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
-        unit = neuron.flat("theta") / anchor_q
-        vth_neg = np.maximum(1, np.rint(neuron.flat("theta_neg") / unit).astype(np.int64))
+        current = quantize_current(name, neuron, target, always=False)
+        roundings, violations = roundings + current.roundings, violations + current.violations
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        roundings, vth_neg = [*roundings, rounding], vth
         up, down = int(neuron.params["circulations"]), int(neuron.params["circulations_neg"])
         if down:
-            roundings.append(Rounding.of(name, "theta_neg", vth_neg * unit, neuron.flat("theta_neg")))
-        else:
-            vth_neg = anchor_q.copy()
+            vth_neg, rounding = whole_units(name, "theta_neg", neuron.flat("theta_neg"), unit)
+            roundings.append(rounding)
         violations += self._limits(name, up, down, target)
         whole = {"rounds": np.asarray(up), "rounds_neg": np.asarray(down)}
-        return Quantized({**params, "vth": anchor_q, "vth_neg": vth_neg, **whole}, roundings, violations)
+        return Quantized({**params, **current.params, "vth": vth, "vth_neg": vth_neg, **whole}, roundings, violations)
 
     def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
         found = []
@@ -105,47 +108,47 @@ class CFSpec:
             found.append(Violation(name, f"signed spikes need a payload; {target.name} has {payload} bits"))
         return found
 
-    def check(self, params: Mapping[str, Ints]) -> list[str]:
+    def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """Registers as in Lava's LIF; rounds * (vth << 6) below 2^23."""
         ranges = {
-            "dv": LEAK_RANGE,
+            **leak_ranges(registers),
             "vth": THRESHOLD_RANGE,
             "vth_neg": THRESHOLD_RANGE,
             "rounds": (1, MAX_ROUNDS),
             "rounds_neg": (0, MAX_ROUNDS),
             **BIAS_RANGES,
         }
-        problems = register_problems(params, ranges)
+        problems = register_problems(params, ranges, optional=("du",))
         if not problems:
             for vth, most in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
-                top = int((params[most] * (params[vth] << SHIFT)).max())
-                if top >= 1 << 23:
-                    problems.append(f"{most} * ({vth} << 6) = {top} is not below 2^23")
+                top = int((params[most] * (params[vth] << registers.threshold_shift)).max())
+                if top > registers.v_limit:
+                    problems.append(f"{most} * ({vth} << {registers.threshold_shift}) = {top} is not below 2^23")
         return problems
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """-K_neg .. K."""
         return -int(params["rounds_neg"].max()), int(params["rounds"].max())
 
-    def bounds(self, params: Mapping[str, Ints], total: Interval, steps: int) -> dict[str, Interval]:
-        """h by interval arithmetic: the leak is monotone, and firing leaves at most max(theta, h - K * theta)."""
-        keep = 4096 - params["dv"]
-        drive = Interval((total.low << SHIFT) + bias_of(params), (total.high << SHIFT) + bias_of(params))
-        theta, theta_neg = params["vth"] << SHIFT, params["vth_neg"] << SHIFT
-        v = Interval(np.zeros_like(total.low), np.zeros_like(total.high))
-        worst = v
-        for _ in range(steps):
-            h = Interval(decay_toward_zero(v.low, keep) + drive.low, decay_toward_zero(v.high, keep) + drive.high)
-            worst = Interval(np.minimum(worst.low, h.low), np.maximum(worst.high, h.high))
-            high = np.minimum(h.high, np.maximum(theta, h.high - params["rounds"] * theta))
-            low = h.low
-            if params["rounds_neg"].any():
-                low = np.maximum(h.low, np.minimum(-theta_neg, h.low + params["rounds_neg"] * theta_neg))
-            after = Interval(np.minimum(low, v.low), np.maximum(high, v.high))
-            if np.array_equal(after.low, v.low) and np.array_equal(after.high, v.high):
-                break
-            v = after
-        return {"h": worst, "v": v}
+    def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels:
+        """theta = vth << 6, K; theta_neg, K_neg."""
+        shift = registers.threshold_shift
+        return Levels(params["vth"] << shift, params["rounds"], params["vth_neg"] << shift, params["rounds_neg"])
+
+    def bounds(
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+    ) -> dict[str, Interval]:
+        """Firing leaves at most max(theta, h - K * theta)."""
+        theta, rounds, theta_neg, rounds_neg = self.levels(params, registers)
+
+        def leave(h: Interval) -> Interval:
+            high = np.minimum(h.high, np.maximum(theta, h.high - rounds * theta))
+            low = np.where(
+                rounds_neg > 0, np.maximum(h.low, np.minimum(-theta_neg, h.low + rounds_neg * theta_neg)), h.low
+            )
+            return Interval(low, high)
+
+        return charge_bounds(params, total, steps, registers, leave)
 
 
 SPEC = CFSpec()

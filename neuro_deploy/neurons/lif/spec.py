@@ -1,10 +1,13 @@
 """LIF with a hard reset, in float, in NIR and as integers.
 
-    h[t] = beta * v[t-1] + x[t];   s[t] = h[t] > theta;   v[t] = 0 where s[t], else h[t]
+    u[t] = beta_syn * u[t-1] + x[t]                          only with a synaptic current; else u = x
+    h[t] = beta * v[t-1] + u[t] (+ drift);   s[t] = h[t] > theta;   v[t] = v_reset where s[t], else h[t]
 
-Float parameters (float32, scalar or one per neuron): `beta` [0, 1], `theta` > 0.
-NIR: `nir.LIF` under forward Euler at dt: beta = 1 - dt/tau, input gain r*dt/tau, v_reset 0.
-Integer parameters: `du`, `dv`, `vth`, `bias_mant`, `bias_exp`; du = 4095 is a current without memory.
+Float parameters (float32, scalar or one per neuron): `beta` [0, 1], `theta` > 0; optionally `v_reset` (0 if absent),
+`beta_syn` [0, 1], and with it `drift`, a constant that moves the potential but not the current.
+NIR, under forward Euler at dt: see nodes.py of this folder.
+Integer parameters: `du`, `dv`, `vth`, `bias_mant`, `bias_exp`, and `v_reset` where it is not 0; du = 4095 is a current
+without memory, dv = 4096 a potential without.
 """
 
 from __future__ import annotations
@@ -15,26 +18,25 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UnsupportedError, Violation
-from ...fixed import Ints, decay_toward_zero
+from ...errors import Violation
+from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
     BIAS_RANGES,
-    LEAK_RANGE,
-    METADATA,
     THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
+    Levels,
     Quantized,
-    bias_of,
+    Rounding,
+    charge_bounds,
+    leak_ranges,
+    quantize_current,
     quantize_leak,
     register_problems,
-    storable,
+    whole_units,
 )
-
-SHIFT = 6
-FLOAT32_ROUNDING = 4 * 2.0**-24
-"""tau and r are stored in float32: their quotient carries up to this relative error."""
+from . import nodes
 
 
 class LIFSpec:
@@ -43,105 +45,78 @@ class LIFSpec:
     kind = "lif"
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-        """A `nir.LIF`.  beta comes from our metadata where the node agrees with it, else it is 1 - dt/tau.
-
-        Raises: UnsupportedError for v_reset != 0, or metadata that contradicts the node.
-        """
-        if type(node) is not nir.LIF:
-            return None
-        shape = np.shape(node.v_threshold)
-        if np.any(np.asarray(node.v_reset) != 0):
-            raise UnsupportedError(
-                "cannot read a LIF population exactly",
-                [Violation(name, "v_reset is not 0", "shift the potential so that it resets to 0")],
-            )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            beta = (1.0 - dt / np.asarray(node.tau, np.float64)).astype(np.float32)
-        stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
-        if "beta" in stored:
-            told = np.broadcast_to(np.asarray(stored["beta"], np.float32), shape)
-            if not np.allclose(told, beta, rtol=1e-5, atol=1e-6):
-                raise UnsupportedError(
-                    "metadata and nodes disagree",
-                    [Violation(name, "metadata's beta is not 1 - dt/tau", "give the dt that the file was made with")],
-                )
-            beta = told
-        return FloatNeuron("lif", shape, {"beta": beta, "theta": node.v_threshold})
+        """A `nir.LIF`, `IF`, `CubaLIF` or `Threshold` (see nodes.py)."""
+        return nodes.read(name, node, dt)
 
     def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """gain = r*dt/tau (a gain that is 1 in float32 counts as 1), offset = v_leak*dt/tau."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = dt / np.asarray(node.tau, np.float64)
-            gain = np.asarray(node.r * rate, np.float64)
-            gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
-            offset = np.asarray(node.v_leak * rate, np.float64)
-        return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
+        """What the node's r, tau, w_in and v_leak do to its input (see nodes.py)."""
+        return nodes.drive(node, dt)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-        """A `nir.LIF` with unit gain: tau = dt / (1 - beta), r = tau / dt.  Raises: UnsupportedError for beta = 1."""
-        beta = np.broadcast_to(neuron.params["beta"], neuron.shape).astype(np.float64)
-        if np.any(beta >= 1):
-            raise UnsupportedError(
-                "cannot write a LIF population to NIR",
-                [Violation("beta", "1 means an infinite time constant", "use a beta below 1")],
-            )
-        tau = dt / (1.0 - beta)
-        theta = np.broadcast_to(neuron.params["theta"], neuron.shape).astype(np.float32)
-        return nir.LIF(
-            tau=tau.astype(np.float32),
-            r=(tau / dt).astype(np.float32),
-            v_leak=np.zeros(neuron.shape, np.float32),
-            v_threshold=theta,
-            v_reset=np.zeros(neuron.shape, np.float32),
-            metadata={METADATA: {"kind": "lif", "dt": dt, "beta": storable(neuron.params["beta"])}},
-        )
+        """A node with unit gain (see nodes.py)."""
+        return nodes.write(neuron, dt)
 
     def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64]:
         """theta, (N,)."""
         return neuron.flat("theta")
 
     def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
-        """vth << 6 must stay below the potential's limit, and within its mantissa."""
+        """vth << 6 and v_reset must stay below the potential's limit, and vth within its mantissa."""
         registers = ((1 << (target.state.v_bits.value - 1)) - 1) >> target.threshold.shift.value
+        if "v_reset" in neuron.params:
+            ratio = float((np.abs(neuron.flat("v_reset")) / neuron.flat("theta")).max())
+            registers = int(registers / max(1.0, ratio))
         return int(min((1 << target.threshold.mantissa_bits.value) - 1, registers))
 
-    def quantize(self, name: str, neuron: FloatNeuron, anchor_q: Ints, target: Target) -> Quantized:
-        """vth = anchor_q exactly; beta to 12 bits; no memory in the current."""
-        params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
-        du = np.asarray((1 << target.state.decay_bits.value) - 1)
-        return Quantized({**params, "du": du, "vth": anchor_q}, roundings, violations)
+    def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
+        """theta in units, v_reset in 64ths of a unit, both leaks to 12 bits."""
+        leak, current = (
+            quantize_leak(name, neuron.flat("beta"), target),
+            quantize_current(name, neuron, target, always=True),
+        )
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        params = {**leak.params, **current.params, "vth": vth}
+        roundings = [*leak.roundings, *current.roundings, rounding]
+        violations = [*leak.violations, *current.violations]
+        if "v_reset" in neuron.params:
+            wanted = neuron.flat("v_reset")
+            step = unit / (1 << target.state.input_shift.value)
+            params["v_reset"] = np.rint(wanted / step).astype(np.int64)
+            roundings.append(Rounding.of(name, "v_reset", params["v_reset"] * step, wanted))
+            if not target.neuron.reset_to_value.value and params["v_reset"].any():
+                what = f"resets to {wanted[wanted != 0][0]:g}, {target.name} only to 0"
+                remedy = "shift the potential so that it resets to 0, or choose a target such as loihi2"
+                violations.append(Violation(name, what, remedy))
+        return Quantized(params, roundings, violations)
 
-    def check(self, params: Mapping[str, Ints]) -> list[str]:
+    def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""
-        return register_problems(params, {"du": LEAK_RANGE, "dv": LEAK_RANGE, "vth": THRESHOLD_RANGE, **BIAS_RANGES})
+        reset = (-registers.v_limit, registers.v_limit)
+        ranges = {**leak_ranges(registers), "vth": THRESHOLD_RANGE, "v_reset": reset, **BIAS_RANGES}
+        return register_problems(params, ranges, optional=("v_reset",))
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """0 .. 1."""
         return 0, 1
 
-    def bounds(self, params: Mapping[str, Ints], total: Interval, steps: int) -> dict[str, Interval]:
-        """u and h by interval arithmetic: both leaks are monotone, and what does not fire is at most theta."""
-        keep_u, keep_v = 4095 - params["du"], 4096 - params["dv"]
-        theta, bias = params["vth"] << SHIFT, bias_of(params)
-        zero = Interval(np.zeros_like(total.low), np.zeros_like(total.high))
-        u, v, worst = zero, zero, zero
-        for _ in range(steps):
-            before = (u, v)
-            now = Interval(
-                decay_toward_zero(u.low, keep_u) + (total.low << SHIFT),
-                decay_toward_zero(u.high, keep_u) + (total.high << SHIFT),
-            )
-            u = Interval(np.minimum(u.low, now.low), np.maximum(u.high, now.high))
-            h = Interval(
-                decay_toward_zero(v.low, keep_v) + u.low + bias, decay_toward_zero(v.high, keep_v) + u.high + bias
-            )
-            worst = Interval(np.minimum(worst.low, h.low), np.maximum(worst.high, h.high))
-            v = Interval(np.minimum(v.low, h.low), np.maximum(v.high, np.minimum(h.high, theta)))
-            if all(
-                np.array_equal(a, b) for x, y in zip(before, (u, v), strict=True) for a, b in zip(x, y, strict=True)
-            ):
-                break
-        return {"u": u, "h": worst, "v": v}
+    def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels:
+        """theta = vth << 6, once."""
+        theta, none = params["vth"] << registers.threshold_shift, np.asarray(0)
+        return Levels(theta, np.asarray(1), theta, none)
+
+    def bounds(
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+    ) -> dict[str, Interval]:
+        """What does not fire is at most theta; what fires is v_reset."""
+        theta, reset = params["vth"] << registers.threshold_shift, params.get("v_reset", np.asarray(0))
+
+        def leave(h: Interval) -> Interval:
+            fires = h.high > theta
+            high = np.minimum(h.high, theta)
+            low = np.where(fires, np.minimum(h.low, reset), h.low)
+            return Interval(low, np.where(fires, np.maximum(high, reset), high))
+
+        return charge_bounds(params, total, steps, registers, leave)
 
 
 SPEC = LIFSpec()

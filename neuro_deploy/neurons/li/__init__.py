@@ -1,0 +1,1 @@
+"""Integrators that never fire (LI): their potential is the output."""
