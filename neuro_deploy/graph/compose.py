@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from ..errors import UnsupportedError, Violation
 from ..neurons.base import FloatNeuron
 from ..program import Readout
-from .nodes import Dense, Diagonal, Shape, Sink, Source
+from ..wiring import Dense as DenseWiring
+from ..wiring import Wiring
+from . import algebra
+from .nodes import Convolution, Delay, Dense, Diagonal, Pool, Shape, Sink, Source
 from .reading import InputRange, Node, Reading
+from .timing import place
 
-Matrix = NDArray[np.float64]
+Floats = NDArray[np.float64]
+TITLE = "cannot lower the graph"
+ONE = "one"
+"""Name of the neuron that fires in every step: the source of constants that a bias cannot give."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +35,33 @@ class ComposedInput:
 
 @dataclass(frozen=True, eq=False)
 class ComposedPopulation:
-    """A population.  bias: float64 (N,), added to x in every step; latency: chip steps until its logical step 0."""
+    """A population.  bias: float64 (N,), added to h in every step; latency: chip steps until its logical step 0."""
 
     name: str
     neuron: FloatNeuron
-    bias: Matrix
+    bias: Floats
     latency: int
 
 
 @dataclass(frozen=True, eq=False)
 class ComposedSynapse:
-    """weight: float64 (N_target, N_source); delay: chip steps beyond the synapse's own one."""
+    """wiring: float64 weights; delay: chip steps beyond the synapse's own one."""
 
     name: str
     source: str
     target: str
-    weight: Matrix
+    wiring: Wiring
     delay: int
+
+    @property
+    def weight(self) -> Floats:
+        """The wiring's weights."""
+        return self.wiring.weight
 
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A network of populations and dense synapses, in float64."""
+    """A network of populations and synapses, in float64."""
 
     dt: float
     inputs: tuple[ComposedInput, ...]
@@ -65,114 +77,227 @@ class Composed:
         return max((p.latency for p in self.populations), default=0)
 
 
+Key = tuple[str, int]
+"""A source and how many logical steps later its spikes arrive."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Value:
-    """A sum over sources of matrix @ spikes, plus a constant.  path: the linear nodes passed, by source."""
+    """A sum over sources of wiring @ spikes, plus constants.
 
-    terms: Mapping[str, Matrix]
-    constant: Matrix
-    path: Mapping[str, tuple[str, ...]]
+    constants: delay -> (N,), what is added from that logical step on.   path: the linear nodes passed, by source.
+    """
 
-    def through(self, name: str, matrix: Callable[[Matrix], Matrix], offset: Matrix) -> _Value:
-        terms = {source: matrix(m) for source, m in self.terms.items()}
-        path = {source: (*names, name) for source, names in self.path.items()}
-        return _Value(terms, matrix(self.constant[:, None])[:, 0] + offset, path)
+    terms: Mapping[Key, Wiring]
+    constants: Mapping[int, Floats]
+    path: Mapping[Key, tuple[str, ...]]
+
+    def through(self, name: str, wiring: Wiring) -> _Value:
+        """wiring @ self."""
+        terms = {key: algebra.product(wiring, held) for key, held in self.terms.items()}
+        constants = {d: np.asarray(wiring.apply(c[None])[0]) for d, c in self.constants.items()}
+        return replace(self, terms=terms, constants=constants).passed(name)
+
+    def passed(self, name: str) -> _Value:
+        """The same, one node on."""
+        return replace(self, path={key: (*names, name) for key, names in self.path.items()})
+
+    def plus(self, offset: Floats) -> _Value:
+        """self + offset, (N,)."""
+        return replace(self, constants={**self.constants, 0: self.constants.get(0, 0.0) + offset})
+
+    def later(self, steps: NDArray[np.int64]) -> _Value:
+        """Element i arrives steps[i] steps later.  steps: (N,)."""
+        terms: dict[Key, Wiring] = {}
+        path: dict[Key, tuple[str, ...]] = {}
+        constants: dict[int, Floats] = {}
+        for more in np.unique(steps).tolist():
+            kept = steps == more
+            for (source, delay), held in self.terms.items():
+                part = algebra.rows_of(held, kept)
+                key = (source, delay + more)
+                terms[key] = algebra.total(terms[key], part) if key in terms else part
+                path[key] = self.path[source, delay]
+            for delay, constant in self.constants.items():
+                constants[delay + more] = constants.get(delay + more, 0.0) + np.where(kept, constant, 0.0)
+        return _Value(terms, constants, path)
 
 
-def _synapse_name(drive: _Value, source: str, target: str) -> str:
-    """The linear nodes on the way, and the source where another one comes the same way."""
-    name = "+".join(drive.path[source]) or f"{source}-{target}"
-    return name if list(drive.path.values()).count(drive.path[source]) == 1 else f"{name}[{source}]"
-
-
-def _add(values: list[_Value], size: int) -> _Value:
-    terms: dict[str, Matrix] = {}
-    path: dict[str, tuple[str, ...]] = {}
+def _sum(values: list[_Value], size: int) -> _Value:
+    terms: dict[Key, Wiring] = {}
+    path: dict[Key, tuple[str, ...]] = {}
+    constants: dict[int, Floats] = {0: np.zeros(size)}
     for value in values:
-        for source, matrix in value.terms.items():
-            terms[source] = terms[source] + matrix if source in terms else matrix
-            path[source] = path.get(source, ()) + value.path[source]
-    return _Value(terms, sum((v.constant for v in values), np.zeros(size)), path)
+        for key, held in value.terms.items():
+            terms[key] = algebra.total(terms[key], held) if key in terms else held
+            path[key] = path.get(key, ()) + value.path[key]
+        for delay, constant in value.constants.items():
+            constants[delay] = constants.get(delay, 0.0) + constant
+    return _Value(terms, constants, path)
 
 
-def _apply(node: Node, value: _Value) -> _Value:
-    operation = node.operation
-    zero = np.zeros(value.constant.shape)
-    if isinstance(operation, Dense):
-        weight = operation.weight.astype(np.float64)
-        bias = np.zeros(len(weight)) if operation.bias is None else operation.bias.astype(np.float64)
-        return value.through(node.name, lambda m: np.asarray(weight @ m), bias)
-    if isinstance(operation, Diagonal):
-        scale, offset = _flat(operation.scale, node.shape), _flat(operation.offset, node.shape)
-        return value.through(node.name, lambda m: np.asarray(scale[:, None] * m), zero if offset is None else offset)
-    return value
+class _Chains:
+    """The value of every node, each computed once, backwards from the populations."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.nodes = {node.name: node for node in reading.nodes}
+        self.values: dict[str, _Value] = {}
+        self.open: list[str] = []
+
+    def value(self, name: str) -> _Value:
+        """What a node sends.  Raises: UnsupportedError for a loop of linear nodes alone, and for an integrator."""
+        node = self.nodes[name]
+        if name not in self.values:
+            if name in self.open:
+                loop = " -> ".join([*self.open[self.open.index(name) :], name][::-1])
+                raise _refusal(loop, "a loop without a neuron has a memory of its own", "put a neuron into the loop")
+            self.open.append(name)
+            self.values[name] = self._compute(node)
+            self.open.pop()
+        return self.values[name]
+
+    def _compute(self, node: Node) -> _Value:
+        size = int(np.prod(node.shape, dtype=np.int64))
+        if isinstance(node.operation, FloatNeuron) and node.operation.kind == "li":
+            what = "is an integrator: its potential is no spike that another neuron could get"
+            raise _refusal(node.name, what, "read it out, or put a spiking neuron behind the layer")
+        if isinstance(node.operation, (Source, FloatNeuron)):
+            return _Value({(node.name, 0): algebra.identity(size)}, {}, {(node.name, 0): ()})
+        return self._apply(node, self.drive(node))
+
+    def drive(self, node: Node) -> _Value:
+        """The sum of a node's inputs; what closes a loop arrives a step later."""
+        values = []
+        for source in node.inputs:
+            value = self.value(source)
+            size = int(np.prod(self.nodes[source].shape, dtype=np.int64))
+            values.append(value.later(np.ones(size, np.int64)) if source in node.late else value)
+        sizes = [int(np.prod(self.nodes[s].shape, dtype=np.int64)) for s in node.inputs]
+        return _sum(values, sizes[0] if sizes else int(np.prod(node.shape, dtype=np.int64)))
+
+    def _apply(self, node: Node, value: _Value) -> _Value:
+        operation, shape = node.operation, self.nodes[node.inputs[0]].shape
+        if isinstance(operation, Dense):
+            value = value.through(node.name, DenseWiring(operation.weight.astype(np.float64)))
+            return value if operation.bias is None else value.plus(operation.bias.astype(np.float64))
+        if isinstance(operation, Diagonal):
+            value = value.through(node.name, algebra.diagonal(_flat(operation.scale, node.shape)))
+            return value if operation.offset is None else value.plus(_flat(operation.offset, node.shape))
+        if isinstance(operation, Convolution):
+            wiring = algebra.convolution(operation, shape)
+            value = value.through(node.name, wiring)
+            if operation.bias is None:
+                return value
+            return value.plus(np.repeat(operation.bias.astype(np.float64), wiring.target_size // len(operation.bias)))
+        if isinstance(operation, Pool):
+            return value.through(node.name, algebra.pooling(operation, shape))
+        if isinstance(operation, Delay):
+            steps = np.broadcast_to(operation.steps, node.shape).reshape(-1)
+            return value.later(steps).passed(node.name)
+        return value
 
 
-def _flat(array: NDArray[Any] | None, shape: Shape) -> Any:
-    return None if array is None else np.broadcast_to(array, shape).reshape(-1).astype(np.float64)
+def _flat(array: NDArray[Any], shape: Shape) -> Floats:
+    return np.broadcast_to(array, shape).reshape(-1).astype(np.float64)
+
+
+def _refusal(name: str, what: str, remedy: str) -> UnsupportedError:
+    return UnsupportedError(TITLE, [Violation(name, what, remedy)])
 
 
 def compose(reading: Reading) -> Composed:
     """Compose the linear nodes of a graph and place its populations in time.
 
-    A population's latency is 1 + the largest latency of its sources; earlier sources get a delay, so that branches
-    of unequal depth meet in step (design section 6).
-    Raises: UnsupportedError if a linear node feeds the output, or a population has no input.
+    A population's latency is 1 + the largest latency of its sources, less what a delay of the network itself gives;
+    earlier sources get a delay, so that branches of unequal depth meet in step (design section 6).  A constant that
+    passes a synaptic current or a Delay comes from a neuron that fires in every step (`ONE`).
+    Raises: UnsupportedError if a linear node feeds the output, a loop is shorter than its synapses, an integrator
+    feeds another neuron.
     """
-    values: dict[str, _Value] = {}
-    latency: dict[str, int] = {}
-    inputs: list[ComposedInput] = []
-    populations: list[ComposedPopulation] = []
-    synapses: list[ComposedSynapse] = []
+    chains = _Chains(reading)
+    drives: dict[str, _Value] = {}
     violations: list[Violation] = []
     for node in reading.nodes:
-        size = int(np.prod(node.shape, dtype=np.int64))
-        if isinstance(node.operation, Source):
-            inputs.append(ComposedInput(node.name, node.shape))
-            latency[node.name] = 0
-        elif isinstance(node.operation, FloatNeuron):
-            drive = _add([values[s] for s in node.inputs], size)
-            latency[node.name] = 1 + max((latency[s] for s in drive.terms), default=0)
-            populations.append(ComposedPopulation(node.name, node.operation, drive.constant, latency[node.name]))
-            synapses += [
-                ComposedSynapse(
-                    _synapse_name(drive, source, node.name),
-                    source,
-                    node.name,
-                    matrix,
-                    latency[node.name] - 1 - latency[source],
-                )
-                for source, matrix in drive.terms.items()
-            ]
-        elif isinstance(node.operation, Sink):
-            violations += _borders(reading, node)
-            continue
-        else:
-            values[node.name] = _apply(node, _add([values[s] for s in node.inputs], _size_in(reading, node)))
-            continue
-        values[node.name] = _Value({node.name: np.eye(size)}, np.zeros(size), {node.name: ()})
+        try:
+            if isinstance(node.operation, FloatNeuron):
+                drives[node.name] = chains.drive(node)
+            elif isinstance(node.operation, Sink):
+                violations += _borders(reading, node)
+        except UnsupportedError as error:
+            violations += [v for v in error.violations if v not in violations]
+            chains.open.clear()
     if violations:
-        raise UnsupportedError("cannot lower the graph", violations)
-    return Composed(
-        reading.dt,
-        tuple(inputs),
-        tuple(populations),
-        tuple(synapses),
-        reading.readout,
-        reading.input_range,
-        reading.steps,
-    )
+        raise UnsupportedError(TITLE, violations)
+    one = _unused(ONE, [n.name for n in reading.nodes])
+    biases, drives = _constants(reading, drives, one)
+    return _placed(reading, drives, biases, one)
 
 
-def _size_in(reading: Reading, node: Node) -> int:
-    shapes = {n.name: n.shape for n in reading.nodes}
-    return int(np.prod(shapes[node.inputs[0]], dtype=np.int64))
+def _constants(reading: Reading, drives: Mapping[str, _Value], one: str) -> tuple[dict[str, Floats], dict[str, _Value]]:
+    """The bias of each population; other constants become terms of the source `one`."""
+    biases: dict[str, Floats] = {}
+    result: dict[str, _Value] = {}
+    for name, drive in drives.items():
+        neuron = reading.neurons[name]
+        current = "beta_syn" in neuron.params
+        biases[name] = neuron.flat("drift") if "drift" in neuron.params else np.zeros(neuron.size)
+        terms, path = dict(drive.terms), dict(drive.path)
+        for delay, constant in drive.constants.items():
+            if delay == 0 and not current:
+                biases[name] = biases[name] + constant
+            elif constant.any():
+                terms[one, delay], path[one, delay] = DenseWiring(constant[:, None]), (f"{name}.constant",)
+        result[name] = _Value(terms, {}, path)
+    return biases, result
+
+
+def _placed(reading: Reading, drives: Mapping[str, _Value], biases: Mapping[str, Floats], one: str) -> Composed:
+    neurons = dict(reading.neurons)
+    if any(source == one for drive in drives.values() for source, _ in drive.terms):
+        params = {"beta": np.float32(0), "theta": np.float32(0.5)}
+        neurons = {one: FloatNeuron("lif", (1,), params), **neurons}
+        biases, drives = {one: np.ones(1), **biases}, {one: _Value({}, {}, {}), **drives}
+    inputs = tuple(ComposedInput(n.name, n.shape) for n in reading.nodes if isinstance(n.operation, Source))
+    edges = [(source, target, delay) for target, drive in drives.items() for source, delay in drive.terms]
+    latency = place([i.name for i in inputs], list(neurons), edges)
+    names: dict[str, int] = {}
+    synapses = [
+        ComposedSynapse(
+            _synapse_name(drive, (source, delay), target, names),
+            source,
+            target,
+            algebra.settled(held),
+            latency[target] - 1 - latency[source] + delay,
+        )
+        for target, drive in drives.items()
+        for (source, delay), held in drive.terms.items()
+    ]
+    populations = tuple(ComposedPopulation(n, neurons[n], biases[n], latency[n]) for n in neurons)
+    readout, known = reading.readout, reading.input_range
+    return Composed(reading.dt, inputs, populations, tuple(synapses), readout, known, reading.steps)
+
+
+def _synapse_name(drive: _Value, key: Key, target: str, names: dict[str, int]) -> str:
+    """The linear nodes on the way, and the source where another one comes the same way; unique in the network."""
+    name = "+".join(drive.path[key]) or f"{key[0]}-{target}"
+    if list(drive.path.values()).count(drive.path[key]) > 1:
+        name = f"{name}[{key[0]}]" if [s for s, _ in drive.path].count(key[0]) == 1 else f"{name}[{key[0]}, {key[1]}]"
+    names[name] = names.get(name, 0) + 1
+    return name if names[name] == 1 else f"{name}#{names[name]}"
+
+
+def _unused(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _borders(reading: Reading, sink: Node) -> list[Violation]:
     linear = [s for s in sink.inputs if s not in reading.neurons]
     return [
-        Violation(name, "feeds the output without a neuron behind it", "end the network in a spiking population")
+        Violation(
+            name, "feeds the output without a neuron behind it", "end the network in a population (LIF, CF or LI)"
+        )
         for name in linear
     ]
 

@@ -29,7 +29,7 @@ class ToldReadout(_Metadata):
     """How the decision is read."""
 
     population: str
-    rule: Literal["spike_count"] = "spike_count"
+    rule: Literal["spike_count", "last_v", "mean_v"] | None = None
     start: int = Field(default=0, ge=0)
     stop: int = Field(default=0, ge=0)
 
@@ -111,19 +111,19 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     """
     told = _told(graph)
     step = _time_step(told.dt, dt)
-    order = _order(graph)
     violations: list[Violation] = []
     nodes: dict[str, Node] = {}
-    for name, sources in order:
+    for name, sources, late in _order(graph, step):
         try:
             for node in _read(name, graph.nodes[name], sources, step, nodes):
-                nodes[node.name] = node
+                nodes[node.name] = replace(node, late=late) if set(late) <= set(node.inputs) else node
         except UnsupportedError as error:
             violations += error.violations
             nodes[name] = Node(name, sources, (), Sink())
             if not isinstance(graph.nodes[name], (nir.Input, nir.Output)):
                 break
     violations += [v for n in nodes.values() for v in _finite(n)]
+    violations = violations or [v for n in nodes.values() for v in _joins(n, nodes)]
     if violations:
         raise UnsupportedError(TITLE, violations)
     return Reading(step, tuple(nodes.values()), _readout(told.readout, nodes), _range(told.input), told.steps)
@@ -155,10 +155,13 @@ def _time_step(stored: float | None, dt: float | None) -> float:
     return stored if stored is not None else float(dt or 0)
 
 
-def _order(graph: nir.NIRGraph) -> list[tuple[str, tuple[str, ...]]]:
-    """Nodes from input to output, ties in alphabetical order, each with its sources in the file's order.
+def _order(graph: nir.NIRGraph, dt: float) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """(node, its sources in the file's order, those of them that arrive a step later), from input to output.
 
-    That order is the order of float additions.  Raises: UnsupportedError.
+    That order is the order of float additions; ties are in alphabetical order.  A loop is cut behind a Delay of a step
+    or more, which needs no input of the same step; a loop without one is cut where the input enters it: what comes
+    back there arrives one step later (NIR gives a recurrent edge one step).
+    Raises: UnsupportedError.
     """
     incoming: dict[str, list[str]] = {name: [] for name in sorted(graph.nodes)}
     for source, target in ((str(a), str(b)) for a, b in graph.edges):
@@ -169,34 +172,69 @@ def _order(graph: nir.NIRGraph) -> list[tuple[str, tuple[str, ...]]]:
         incoming[target].append(source)
     waiting = dict(incoming)
     done: dict[str, bool] = {}
-    order: list[tuple[str, tuple[str, ...]]] = []
+    order: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     while waiting:
+        late: tuple[str, ...] = ()
         ready = next((n for n, sources in waiting.items() if all(s in done for s in sources)), None)
         if ready is None:
-            raise UnsupportedError(
-                TITLE,
-                [Violation(" -> ".join(_cycle(waiting)), "a recurrent connection between nodes is not supported here")],
-            )
-        order.append((ready, tuple(waiting.pop(ready))))
+            ready, late = _cut(graph, waiting, done, dt)
+        order.append((ready, tuple(waiting.pop(ready)), late))
         done[ready] = True
     return order
 
 
-def _cycle(waiting: Mapping[str, Sequence[str]]) -> list[str]:
-    path = [next(iter(waiting))]
-    while path.count(path[-1]) < 2:
-        path.append(next(s for s in waiting[path[-1]] if s in waiting))
-    return path[path.index(path[-1]) :][::-1]
+def _cut(
+    graph: nir.NIRGraph, waiting: Mapping[str, Sequence[str]], done: Mapping[str, bool], dt: float
+) -> tuple[str, tuple[str, ...]]:
+    """The node of a loop that comes first, and those of its sources that arrive a step later."""
+    loop = _loop(waiting)
+    missing = {name: [s for s in waiting[name] if s in waiting] for name in loop}
+    for name, sources in missing.items():
+        if all(_remembers(graph.nodes[s], dt) for s in sources):
+            return name, ()
+    entered = [name for name in loop if any(s in done for s in waiting[name])]
+    first = (entered or loop)[0]
+    return first, tuple(s for s in missing[first] if not _remembers(graph.nodes[s], dt))
+
+
+def _remembers(node: nir.NIRNode, dt: float) -> bool:
+    """True for a Delay of at least a step in all its elements."""
+    return isinstance(node, nir.Delay) and bool((np.asarray(node.delay) > dt / 2).all())
+
+
+def _loop(waiting: Mapping[str, Sequence[str]]) -> list[str]:
+    """All nodes of a loop (a strongly connected part) that waits for nothing but itself, in alphabetical order."""
+
+    def before(name: str) -> dict[str, None]:
+        found: dict[str, None] = {}
+        path = [name]
+        while path:
+            for source in waiting[path.pop()]:
+                if source in waiting and source not in found:
+                    found[source] = None
+                    path.append(source)
+        return found
+
+    reach = {name: before(name) for name in waiting}
+    first = min((name for name in waiting if name in reach[name]), key=lambda n: (len(reach[n]), n))
+    return sorted(reach[first])
+
+
+def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
+    """Inputs of different shapes, once all are known."""
+    shapes = sorted({nodes[s].shape for s in node.inputs})
+    if len(shapes) > 1:
+        yield Violation(node.name, f"its inputs have different shapes {shapes}")
 
 
 def _read(
     name: str, node: nir.NIRNode, sources: tuple[str, ...], dt: float, nodes: Mapping[str, Node]
 ) -> Iterable[Node]:
     """The node, and before it a Diagonal for a neuron whose input has a gain or an offset."""
-    shapes = {nodes[s].shape for s in sources}
+    shapes = sorted({nodes[s].shape for s in sources if s in nodes})
     if len(shapes) > 1:
-        raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {sorted(shapes)}")])
-    shape = next(iter(shapes), None)
+        raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}")])
+    shape = shapes[0] if shapes else _declared(node) if sources else None
     for kind in specs():
         try:
             neuron = kind.read(name, node, dt)
@@ -216,8 +254,14 @@ def _read(
         shape = output_shape(name, neuron, shape)
         yield Node(name, sources, shape, replace(neuron, shape=shape))
         return
-    operation = read_node(name, node)
+    operation = read_node(name, node, dt)
     yield Node(name, sources, output_shape(name, operation, shape), operation)
+
+
+def _declared(node: nir.NIRNode) -> Shape | None:
+    """The input shape that a node itself knows."""
+    told = next(iter((node.input_type or {}).values()), None)
+    return None if told is None else tuple(int(n) for n in np.atleast_1d(told))
 
 
 def _finite(node: Node) -> Iterable[Violation]:
@@ -229,11 +273,14 @@ def _finite(node: Node) -> Iterable[Violation]:
 
 
 def _readout(stored: ToldReadout | None, nodes: Mapping[str, Node]) -> Readout | None:
+    """As the metadata says; by default the last population's spike counts, or an integrator's last potential."""
     outputs = [s for n in nodes.values() if isinstance(n.operation, Sink) for s in n.inputs]
     stored = stored or ToldReadout(population=outputs[0] if len(outputs) == 1 else "")
-    if stored.population not in nodes or not isinstance(nodes[stored.population].operation, FloatNeuron):
+    node = nodes.get(stored.population)
+    if node is None or not isinstance(node.operation, FloatNeuron):
         return None
-    return Readout(**stored.model_dump())
+    rule = stored.rule or ("last_v" if node.operation.kind == "li" else "spike_count")
+    return Readout(stored.population, rule, stored.start, stored.stop)
 
 
 def _range(stored: ToldInput | None) -> InputRange | None:

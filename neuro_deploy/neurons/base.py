@@ -138,13 +138,19 @@ class NeuronSpec(Protocol):
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """Smallest and largest value that a spike can have."""
 
+    def float_spike_range(self, neuron: FloatNeuron) -> tuple[int, int]:
+        """The same, of a population in float."""
+
     def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels | None:
         """The thresholds, or None for a kind that never fires."""
 
     def bounds(
-        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
-        """Register name -> its interval before wrap or clip, for any input sums within `total`, over `steps` steps."""
+        """Register name -> its interval before wrap or clip, for any input sums within `total`.
+
+        steps: how many steps the input lasts; idle: steps after them, without input.
+        """
 
 
 FLOAT32_ROUNDING = 8 * 2.0**-24
@@ -235,30 +241,35 @@ def charge_bounds(
     params: Mapping[str, Ints],
     total: Interval,
     steps: int,
+    idle: int,
     registers: Registers,
     leave: Callable[[Interval], Interval],
 ) -> dict[str, Interval]:
     """u (where there is a current), h and v by interval arithmetic: leaks are monotone, so bounds move as values do.
 
-    total: the int32 sums of a step, with 0 among them.   leave: what is left of h after firing.
+    total: the int32 sums of a step, with 0 among them, for `steps` steps; `idle` steps without input follow.
+    leave: what is left of h after firing.
     """
     bits, bias = registers.decay_bits, bias_of(params)
     keep_v = registers.unity - params["dv"]
-    drive = Interval(total.low << registers.input_shift, total.high << registers.input_shift)
     zero = Interval(np.zeros_like(total.low), np.zeros_like(total.high))
-    u = zero if "du" in params else drive
-    v, worst = zero, zero
-    for _ in range(steps):
+    u, v, worst, settled = zero, zero, zero, False
+    for step in range(steps + idle):
+        if settled and step < steps:
+            continue
         before = (*u, *v)
+        drive = Interval(total.low << registers.input_shift, total.high << registers.input_shift)
+        drive = drive if step < steps else zero
         if "du" in params:
             keep_u = registers.unity - 1 - params["du"]
             low, high = decay_toward_zero(u.low, keep_u, bits), decay_toward_zero(u.high, keep_u, bits)
             u = hull(u, Interval(low + drive.low, high + drive.high))
+        else:
+            u = drive
         low, high = decay_toward_zero(v.low, keep_v, bits), decay_toward_zero(v.high, keep_v, bits)
         h = Interval(low + u.low + bias, high + u.high + bias)
         worst, v = hull(worst, h), hull(v, leave(h))
-        if all(np.array_equal(a, b) for a, b in zip(before, (*u, *v), strict=True)):
-            break
+        settled = all(np.array_equal(a, b) for a, b in zip(before, (*u, *v), strict=True))
     return {**({"u": u} if "du" in params else {}), "h": worst, "v": v}
 
 

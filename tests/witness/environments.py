@@ -68,6 +68,7 @@ ENVIRONMENTS = {
             "Jinja2==3.1.6",
             "MarkupSafe==3.0.4",
             "mpmath==1.3.0",
+            "packaging==26.3",
             "pyparsing==3.3.3",
             "sympy==1.14.0",
         ),
@@ -102,17 +103,22 @@ def find_python() -> str:
 
 
 def make(environment: Environment, python: str) -> None:
-    """Make an environment anew, and prove that its witness can be imported.  Exits with a message if that fails."""
+    """Make an environment anew, and prove that its witness can be imported.  Exits with a message if that fails.
+
+    It ignores itself in git.
+    """
+    shutil.rmtree(environment.path, ignore_errors=True)
+    environment.path.mkdir()
+    (environment.path / ".gitignore").write_text("*\n", encoding="utf-8")
     pip = [environment.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     for command in (
-        [python, "-m", "venv", "--clear", environment.path],
+        [python, "-m", "venv", environment.path],
         [*pip, *environment.pins],
         [environment.python, "-c", environment.proof],
     ):
         if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:
             shown = " ".join(map(str, command))
             sys.exit(f"{environment.folder} could not be made: this failed: {shown}")
-    (environment.path / ".gitignore").write_text("*\n", encoding="utf-8")
     (environment.path / ".ready").write_text("\n".join(environment.pins), encoding="utf-8")
 
 

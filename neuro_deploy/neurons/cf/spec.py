@@ -130,13 +130,17 @@ class CFSpec:
         """-K_neg .. K."""
         return -int(params["rounds_neg"].max()), int(params["rounds"].max())
 
+    def float_spike_range(self, neuron: FloatNeuron) -> tuple[int, int]:
+        """The same."""
+        return -int(neuron.params["circulations_neg"]), int(neuron.params["circulations"])
+
     def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels:
         """theta = vth << 6, K; theta_neg, K_neg."""
         shift = registers.threshold_shift
         return Levels(params["vth"] << shift, params["rounds"], params["vth_neg"] << shift, params["rounds_neg"])
 
     def bounds(
-        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
         """Firing leaves at most max(theta, h - K * theta)."""
         theta, rounds, theta_neg, rounds_neg = self.levels(params, registers)
@@ -148,7 +152,7 @@ class CFSpec:
             )
             return Interval(low, high)
 
-        return charge_bounds(params, total, steps, registers, leave)
+        return charge_bounds(params, total, steps, idle, registers, leave)
 
 
 SPEC = CFSpec()

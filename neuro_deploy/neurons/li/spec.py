@@ -129,14 +129,18 @@ class LISpec:
         """0: it never fires."""
         return 0, 0
 
+    def float_spike_range(self, neuron: FloatNeuron) -> tuple[int, int]:
+        """The same."""
+        return 0, 0
+
     def levels(self, params: Mapping[str, Ints], registers: Registers) -> None:
         """None: it never fires."""
 
     def bounds(
-        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
         """Everything stays."""
-        return charge_bounds(params, total, steps, registers, lambda h: h)
+        return charge_bounds(params, total, steps, idle, registers, lambda h: h)
 
 
 SPEC = LISpec()

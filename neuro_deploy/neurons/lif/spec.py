@@ -99,13 +99,17 @@ class LIFSpec:
         """0 .. 1."""
         return 0, 1
 
+    def float_spike_range(self, neuron: FloatNeuron) -> tuple[int, int]:
+        """The same."""
+        return 0, 1
+
     def levels(self, params: Mapping[str, Ints], registers: Registers) -> Levels:
         """theta = vth << 6, once."""
         theta, none = params["vth"] << registers.threshold_shift, np.asarray(0)
         return Levels(theta, np.asarray(1), theta, none)
 
     def bounds(
-        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers
+        self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
         """What does not fire is at most theta; what fires is v_reset."""
         theta, reset = params["vth"] << registers.threshold_shift, params.get("v_reset", np.asarray(0))
@@ -116,7 +120,7 @@ class LIFSpec:
             low = np.where(fires, np.minimum(h.low, reset), h.low)
             return Interval(low, np.where(fires, np.maximum(high, reset), high))
 
-        return charge_bounds(params, total, steps, registers, leave)
+        return charge_bounds(params, total, steps, idle, registers, leave)
 
 
 SPEC = LIFSpec()

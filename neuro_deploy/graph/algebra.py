@@ -1,0 +1,141 @@
+"""Linear maps between flat populations as float64 wirings: what a node does, products, sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ..wiring import Conv, Dense, Sparse, Wiring, to_dense, to_sparse
+from .nodes import Convolution, Pool, Shape
+
+Floats = NDArray[np.float64]
+DENSE_BELOW = 4096
+"""Matrices of so few entries are always dense."""
+DENSE_FROM = 0.25
+"""So are those with this share of entries that are not zero."""
+
+
+def identity(size: int) -> Sparse:
+    """Each to itself."""
+    return diagonal(np.ones(size))
+
+
+def diagonal(values: Floats) -> Sparse:
+    """Each to itself, times a number.  values: (N,)."""
+    size = len(values)
+    return Sparse(np.asarray(values, np.float64), np.arange(size), np.arange(size + 1), size)
+
+
+def diagonal_of(wiring: Wiring) -> Floats | None:
+    """The numbers of a diagonal map, or None for another."""
+    if not isinstance(wiring, Sparse) or wiring.target_size != wiring.sources:
+        return None
+    whole = np.arange(wiring.sources + 1)
+    same = np.array_equal(wiring.starts, whole) and np.array_equal(wiring.columns, whole[:-1])
+    return wiring.weight if same else None
+
+
+def convolution(operation: Convolution, shape: Shape) -> Conv:
+    """A convolution node; a one-dimensional one is an image of height 1.  shape: of its input, (C, *image)."""
+    weight = operation.weight.astype(np.float64)
+    if weight.ndim == 3:
+        one = {"stride": (1, *operation.stride), "padding": (0, *operation.padding)}
+        dilation = (1, *operation.dilation)
+        return Conv(weight[:, :, None], (shape[0], 1, shape[1]), **one, dilation=dilation, groups=operation.groups)
+    stride, padding, dilation = (
+        (int(p[0]), int(p[1])) for p in (operation.stride, operation.padding, operation.dilation)
+    )
+    return Conv(weight, (shape[0], shape[1], shape[2]), stride, padding, dilation, operation.groups)
+
+
+def pooling(operation: Pool, shape: Shape) -> Conv:
+    """A pool node as a convolution of each channel by itself."""
+    height, width = operation.kernel
+    value = 1.0 / (height * width) if operation.mean else 1.0
+    weight = np.full((shape[0], 1, height, width), value)
+    source = (shape[0], shape[1], shape[2])
+    return Conv(weight, source, operation.stride, operation.padding, (1, 1), shape[0])
+
+
+def scaled(wiring: Wiring, scale: Floats) -> Wiring:
+    """diag(scale) @ wiring.  scale: (N_target,)."""
+    if isinstance(wiring, Conv) and not _by_channel(scale, wiring.target_shape[0]):
+        wiring = to_sparse(wiring)
+    return wiring.with_weight(wiring.weight * wiring.spread(scale))
+
+
+def _by_channel(values: Floats, channels: int) -> bool:
+    """True if all neurons of a channel have one value."""
+    grouped = values.reshape(channels, -1)
+    return bool((grouped == grouped[:, :1]).all())
+
+
+def product(after: Wiring, before: Wiring) -> Wiring:
+    """after @ before; it stays a convolution where it is one."""
+    scale = diagonal_of(after)
+    if scale is not None:
+        return scaled(before, scale)
+    scale = diagonal_of(before)
+    if scale is not None:
+        found = _of_scaled_input(after, scale)
+        if found is not None:
+            return found
+    if isinstance(after, Dense):
+        return Dense(
+            (_matrix(before).T @ after.weight.T).T if not isinstance(before, Dense) else after.weight @ before.weight
+        )
+    if isinstance(before, Dense):
+        return Dense(_matrix(after) @ before.weight)
+    return _sparse(_matrix(after) @ _matrix(before))
+
+
+def _of_scaled_input(wiring: Wiring, scale: Floats) -> Wiring | None:
+    """wiring @ diag(scale), in the same layout; None where that cannot hold it."""
+    if isinstance(wiring, Dense):
+        return Dense(wiring.weight * scale)
+    if isinstance(wiring, Sparse):
+        return wiring.with_weight(wiring.weight * scale[wiring.columns])
+    if not isinstance(wiring, Conv) or not _by_channel(scale, wiring.source_shape[0]):
+        return None
+    channels = scale.reshape(wiring.source_shape[0], -1)[:, 0].reshape(wiring.groups, 1, -1)
+    each = np.repeat(channels, wiring.weight.shape[0] // wiring.groups, axis=1)
+    return wiring.with_weight(wiring.weight * each.reshape(*wiring.weight.shape[:2], 1, 1))
+
+
+def total(one: Wiring, other: Wiring) -> Wiring:
+    """one + other."""
+    if isinstance(one, Dense) or isinstance(other, Dense):
+        return Dense(to_dense(one).weight + to_dense(other).weight)
+    return _sparse(_matrix(one) + _matrix(other))
+
+
+def rows_of(wiring: Wiring, kept: NDArray[np.bool_]) -> Wiring:
+    """The map to some targets only; the others get nothing.  kept: (N_target,)."""
+    if kept.all():
+        return wiring
+    targets, sources, weights = to_sparse(wiring).triples()
+    held = kept[targets]
+    return Sparse.of(targets[held], sources[held], weights[held], (wiring.target_size, wiring.source_size))
+
+
+def settled(wiring: Wiring) -> Wiring:
+    """As a synapse holds it: a sparse matrix that is small or not very sparse becomes dense."""
+    if not isinstance(wiring, Sparse):
+        return wiring
+    cells = wiring.target_size * wiring.sources
+    return to_dense(wiring) if cells <= DENSE_BELOW or wiring.weight.size >= DENSE_FROM * cells else wiring
+
+
+def _matrix(wiring: Wiring) -> Any:
+    held = to_sparse(wiring)
+    return sparse.csr_matrix((held.weight, held.columns, held.starts), shape=(held.target_size, held.sources))
+
+
+def _sparse(matrix: Any) -> Sparse:
+    matrix = sparse.csr_matrix(matrix)
+    matrix.sum_duplicates()
+    matrix.sort_indices()
+    return Sparse(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]))
