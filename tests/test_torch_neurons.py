@@ -1,4 +1,4 @@
-"""CF and LIF in torch: the equations against scalars in numpy's float32, the surrogate against autograd."""
+"""CF, LIF and LI in torch: the equations against scalars in numpy's float32, the surrogate against autograd."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError
-from neuro_deploy.neurons import FloatNeuron, cf, lif, part
-from neuro_deploy.neurons.torch import SURROGATES, _Rounds, observe, rounds
+from neuro_deploy.neurons import FloatNeuron, part
+from neuro_deploy.neurons.torch import SURROGATES, Stepper, _Rounds, observe, rounds
 
 F = np.float32
 STEPS, BATCH, SIZE = 7, 4, 6
@@ -26,32 +26,49 @@ KINDS: dict[str, dict[str, Any]] = {
     "hard": {"circulations": 1, "reset": "hard"},
     "lif": {"circulations": 1},
 }
+OPTIONS = {
+    "current": ("beta_syn",),
+    "reset to a value": ("v_reset",),
+    "current, reset to a value": ("beta_syn", "v_reset"),
+    "current, drift": ("beta_syn", "drift"),
+    "all": ("beta_syn", "v_reset", "drift"),
+}
+Numbers = NDArray[np.float32]
 
 
 def oracle(
-    x: NDArray[np.float32],
-    beta: NDArray[np.float32],
-    theta: NDArray[np.float32],
-    theta_neg: NDArray[np.float32],
+    x: Numbers,
+    beta: Numbers,
+    theta: Numbers,
+    theta_neg: Numbers,
     kind: str,
-) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Spikes, v, h and how often h lay on a threshold: numpy scalars, each operation rounded to float32."""
-    options = KINDS[kind]
+    beta_syn: Numbers | None = None,
+    v_reset: Numbers | None = None,
+    drift: Numbers | None = None,
+) -> tuple[dict[str, Numbers], int]:
+    """Spikes, v, h, u and how often h lay on a threshold: numpy scalars, each operation rounded to float32."""
+    options = KINDS.get(kind, {"circulations": 0})
     up_most, down_most = options["circulations"], options.get("circulations_neg", 0)
-    out = {name: np.zeros(x.shape, F) for name in ("spikes", "v", "h")}
+    out = {name: np.zeros(x.shape, F) for name in ("spikes", "v", "h") + (("u",) if beta_syn is not None else ())}
     on_threshold = 0
     for b in range(x.shape[1]):
         for n in range(x.shape[2]):
-            v = F(0)
+            v, u = F(0), F(0)
             for t in range(x.shape[0]):
+                a = x[t, b, n]
+                if beta_syn is not None:
+                    u = a = F(F(beta_syn[n] * u) + a)
+                    out["u"][t, b, n] = u
                 p = F(beta[n] * v)
-                h = F(p + x[t, b, n])
+                h = F(p + a)
+                if drift is not None:
+                    h = F(h + drift[n])
                 ups = [F(theta[n] * F(k)) for k in range(1, up_most + 1)]
                 downs = [F(theta_neg[n] * F(k)) for k in range(1, down_most + 1)]
                 on_threshold += h in ups or -h in downs
                 up, down = sum(h > level for level in ups), sum(-h > level for level in downs)
                 if kind == "hard":
-                    v = F(0) if up else h
+                    v = (F(0) if v_reset is None else v_reset[n]) if up else h
                 else:
                     v = F(h - F(theta[n] * F(up))) if up else F(h + F(theta_neg[n] * F(down)))
                 out["spikes"][t, b, n], out["v"][t, b, n], out["h"][t, b, n] = up - down, v, h
@@ -59,15 +76,24 @@ def oracle(
 
 
 def module(kind: str, beta: Any, theta: Any, theta_neg: Any, **more: Any) -> nd.nn.CirculateFire:
+    if "v_reset" in more or "drift" in more:
+        assert kind == "hard"
+        return nd.nn.LIF(beta, theta, reset="hard", **more)
     signed = {"theta_neg": theta_neg} if kind == "signed" else {}
     return nd.nn.CirculateFire(beta, theta, **KINDS[kind], **signed, **more)
 
 
-def run(model: nn.Module, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def run(model: nn.Module, x: Numbers) -> dict[str, Numbers]:
     with torch.no_grad(), observe(model) as states:
-        spikes = model(torch.from_numpy(x))
-    assert torch.equal(spikes, states[""].spikes)
-    return {name: value.numpy() for name, value in states[""]._asdict().items()}
+        sent = model(torch.from_numpy(x))
+    assert torch.equal(sent, states[""].v if isinstance(model, nd.nn.Integrator) else states[""].spikes)
+    return {name: value.numpy() for name, value in states[""]._asdict().items() if value is not None}
+
+
+def assert_same(got: dict[str, Numbers], want: dict[str, Numbers]) -> None:
+    assert list(got) == list(want)
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,9 +110,70 @@ def test_equations_per_neuron(kind: str, grid: bool) -> None:
     assert bool(on_threshold) == grid
     assert want["spikes"].max() == KINDS[kind]["circulations"]
     assert want["spikes"].min() == -KINDS[kind].get("circulations_neg", 0)
-    got = run(module(kind, beta, theta, theta_neg), x)
-    for name, values in want.items():
-        np.testing.assert_array_equal(got[name], values, err_msg=name)
+    assert_same(run(module(kind, beta, theta, theta_neg), x), want)
+
+
+def drawn(names: tuple[str, ...], rng: np.random.Generator, grid: bool) -> dict[str, Numbers]:
+    """Values of optional parameters, one per neuron; grid: in quarters."""
+    ranges = {"beta_syn": (0, 1), "v_reset": (-1, 0.75), "drift": (-0.75, 0.5)}
+    draw = {name: rng.uniform(*ranges[name], SIZE) for name in names}
+    return {name: F(np.rint(values * 4) / 4 if grid else values) for name, values in draw.items()}
+
+
+@pytest.mark.parametrize("grid", [False, True], ids=["any", "on the thresholds"])
+@pytest.mark.parametrize(
+    ("kind", "options"), [*((kind, "current") for kind in KINDS), *(("hard", name) for name in list(OPTIONS)[1:])]
+)
+def test_equations_with_a_current_a_drift_and_a_reset_value(kind: str, options: str, grid: bool) -> None:
+    rng = np.random.default_rng([len(kind), len(options), grid])
+    beta, theta, theta_neg = F(rng.choice([0.5, 1], SIZE)), F(rng.choice([0.5, 1], SIZE)), F([0.25] * SIZE)
+    x = F(rng.integers(-6, 8, (STEPS, BATCH, SIZE)) / 4)
+    if not grid:
+        beta, theta, theta_neg = (F(rng.uniform(low, 1, SIZE)) for low in (0.0, 0.3, 0.4))
+        x = F(rng.normal(0.3, 1, x.shape))
+    more = drawn(OPTIONS[options], rng, grid)
+    want, on_threshold = oracle(x, beta, theta, theta_neg, kind, **more)
+    assert bool(on_threshold) == grid
+    assert want["spikes"].max() == KINDS[kind]["circulations"]
+    for name in more:  # every option matters
+        less = {key: value for key, value in more.items() if key not in (name, *("drift",) * (name == "beta_syn"))}
+        assert not np.array_equal(want["v"], oracle(x, beta, theta, theta_neg, kind, **less)[0]["v"]), name
+    assert_same(run(module(kind, beta, theta, theta_neg, **more), x), want)
+
+
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+def test_equations_of_an_integrator(names: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(len(names))
+    beta, more = F(rng.uniform(0.1, 1, SIZE)), drawn(names, rng, grid=False)
+    x = F(rng.normal(0.3, 1, (STEPS, BATCH, SIZE)))
+    want, _ = oracle(x, beta, beta, beta, "none", **more)
+    assert not want["spikes"].any() and np.abs(want["v"]).max() > 1
+    assert_same(run(nd.nn.Integrator(beta, **more), x), want)
+    alone = run(nd.nn.Integrator(float(beta[0]), **{name: float(value[0]) for name, value in more.items()}), x)
+    np.testing.assert_array_equal(alone["v"][..., 0], want["v"][..., 0])
+
+
+@pytest.mark.parametrize("more", [{}, {"beta_syn": 0.7}, {"beta_syn": 0.7, "v_reset": -0.3, "drift": 0.1}])
+def test_step_by_step_is_the_same(more: dict[str, float]) -> None:
+    """The states and, with an alpha for each step, the gradients too."""
+    model = nd.nn.LIF(0.8, 0.6, reset="hard", steps=5, alpha=[0.5, 1.0, 2.0, 3.0, 4.0], **more)
+    x = torch.randn(5, 4, 6, generator=torch.Generator().manual_seed(2)) + 0.3
+    found = []
+    for way in ("forward", "step"):
+        model.zero_grad()
+        with observe(model) as states:
+            if way == "forward":
+                sent = model(x)
+            else:
+                stepper = Stepper(model, 5)
+                sent = torch.stack([stepper.step(drive) for drive in x])
+                assert not states
+                stepper.finish()
+        sent.sum().backward()
+        assert model.raw_alpha.grad is not None and sent.any()
+        found.append([sent, *(s for s in states[""] if s is not None), model.raw_alpha.grad.clone()])
+    assert len(found[0]) == len(found[1]) == 5 + ("beta_syn" in more)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,9 +186,7 @@ def test_equations_per_neuron(kind: str, grid: bool) -> None:
 def test_equations_scalar_parameters(kind: str, beta: float, theta: float, drive: list[float]) -> None:
     x = F(drive).reshape(-1, 1, 1)
     want, _ = oracle(x, F([beta]), F([theta]), F([theta]), kind)
-    got = run(module(kind, beta, theta, theta), x)
-    for name, values in want.items():
-        np.testing.assert_array_equal(got[name], values, err_msg=name)
+    assert_same(run(module(kind, beta, theta, theta), x), want)
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,7 +234,7 @@ def test_backward_is_the_derivative_of_the_smooth_function(surrogate: str, circu
 
 def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Tensor:
     """The same network with hard + smooth - smooth.detach(), all gradients by autograd."""
-    step, v, out = STEP_FUNCTIONS[model.surrogate], torch.zeros_like(x[0]), []
+    step, v, u, out = STEP_FUNCTIONS[model.surrogate], torch.zeros_like(x[0]), torch.zeros_like(x[0]), []
 
     def count(h: Tensor, theta: Tensor, most: int, a: Tensor) -> Tensor:
         hard = sum((h > k * theta).double() for k in range(1, most + 1))
@@ -157,10 +242,13 @@ def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Te
         return hard + smooth - smooth.detach()
 
     for t, drive in enumerate(x):
-        h = model.beta * v + drive
+        u = drive if model.beta_syn is None else model.beta_syn * u + drive
+        h = model.beta * v + u + (0 if model.drift is None else model.drift)
         s = count(h, model.theta, model.circulations, alpha[t])
         gone = s.detach() if model.detach_reset else s
         v = h * (1 - gone) if model.reset == "hard" else h - model.theta * gone
+        if getattr(model, "v_reset", None) is not None:
+            v = v + model.v_reset * gone
         if model.circulations_neg:
             down = count(-h, model.theta_neg, model.circulations_neg, alpha[t])
             v, s = v + model.theta_neg * (down.detach() if model.detach_reset else down), s - down
@@ -168,13 +256,20 @@ def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Te
     return torch.stack(out)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+VALUES = {"beta_syn": [0.4, 0.7, 0.9], "v_reset": [-0.3, 0.2, 0.1], "drift": [0.1, -0.2, 0.3]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [*((kind, ()) for kind in KINDS), *((kind, ("beta_syn",)) for kind in KINDS), ("hard", tuple(VALUES))],
+)
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("detach", [False, True])
-def test_gradients_through_time(kind: str, surrogate: str, detach: bool) -> None:
+def test_gradients_through_time(kind: str, names: tuple[str, ...], surrogate: str, detach: bool) -> None:
     rng = torch.Generator().manual_seed(3)
     alphas = [0.7, 1.1, 1.9, 0.4]
     options: dict[str, Any] = {"surrogate": surrogate, "alpha": alphas, "steps": 4, "detach_reset": detach}
+    options |= {name: VALUES[name] for name in names}
     model = module(kind, [0.6, 0.9, 1.0], [0.5, 0.8, 1.1], [0.6, 0.7, 0.9], **options).double()
     x = torch.randn(4, 5, 3, generator=rng, dtype=torch.float64) + 0.6
     weight = torch.randn(4, 5, 3, generator=rng, dtype=torch.float64)
@@ -187,6 +282,27 @@ def test_gradients_through_time(kind: str, surrogate: str, detach: bool) -> None
         grads.append((given_x.grad, model.raw_alpha.grad.clone()))
     torch.testing.assert_close(grads[0], grads[1])
     assert (grads[0][1] != 0).all()
+
+
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+def test_gradients_of_an_integrator(names: tuple[str, ...]) -> None:
+    model = nd.nn.Integrator([0.6, 0.9, 1.0], **{name: VALUES[name] for name in names}).double()
+    x = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(model, (x,))
+    assert not list(model.parameters())
+
+
+def test_a_current_in_front_of_the_surrogate_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the smooth function forward too, every gradient through u, h and the reset is a derivative."""
+    monkeypatch.setattr("neuro_deploy.neurons.torch._Rounds", Smooth)
+    options: dict[str, Any] = {"beta_syn": [0.4, 0.7], "v_reset": [-0.3, 0.2], "drift": [0.1, -0.2]}
+    model = nd.nn.LIF([0.6, 0.9], [0.5, 0.8], reset="hard", alpha=1.3, **options).double()
+    x = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64, requires_grad=True)
+
+    def smooth(x: Tensor, raw: Tensor) -> Tensor:
+        return torch.func.functional_call(model, {"raw_alpha": raw}, (x,))
+
+    assert torch.autograd.gradcheck(smooth, (x, model.raw_alpha))
 
 
 def test_alpha_is_a_positive_parameter_per_step() -> None:
@@ -243,6 +359,15 @@ def test_lif_is_cf_with_one_round() -> None:
         (lambda: nd.nn.LIF(alpha=[1.0, 2.0], steps=3), r"alpha has shape \(2,\), expected \(3,\)"),
         (lambda: nd.nn.LIF(steps=0), "steps must be 1 or more, got 0"),
         (lambda: nd.nn.LIF([0.5, 0.5])(torch.ones(2, 3, 4)), r"beta has shape \(2,\), but the input's neurons \(4,\)"),
+        (lambda: nd.nn.LIF(beta_syn=-0.5), r"beta_syn must be within \[0, 1\], got -0.5"),
+        (lambda: nd.nn.Integrator(beta_syn=1.5), r"beta_syn must be within \[0, 1\], got 1.5"),
+        (lambda: nd.nn.LIF(v_reset=0.5), "v_reset and drift need reset='hard', got 'soft'"),
+        (lambda: nd.nn.LIF(reset="hard", v_reset=math.inf), "v_reset must be finite, got inf"),
+        (lambda: nd.nn.LIF(reset="hard", drift=0.5), "LIF: drift needs beta_syn"),
+        (lambda: nd.nn.LIF(beta_syn=0.5, drift=0.5), "v_reset and drift need reset='hard', got 'soft'"),
+        (lambda: nd.nn.Integrator(drift=0.5), "Integrator: drift needs beta_syn"),
+        (lambda: nd.nn.Integrator(beta_syn=0.5, drift=math.nan), "drift must be finite, got nan"),
+        (lambda: nd.nn.Integrator(beta_syn=[0.5, 0.5])(torch.ones(2, 3, 4)), r"beta_syn has shape \(2,\)"),
         (lambda: nd.nn.LIF()(torch.ones(4)), r"expected an input of shape \(T, B, ...\)"),
     ],
 )
@@ -251,29 +376,63 @@ def test_mistakes_are_explained(build: Any, message: str) -> None:
         build()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_to_and_from_a_float_neuron(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [*((kind, ()) for kind in KINDS), *((kind, ("beta_syn",)) for kind in KINDS), ("hard", tuple(VALUES))],
+)
+def test_to_and_from_a_float_neuron(kind: str, names: tuple[str, ...]) -> None:
     beta, theta, theta_neg = F([[0.25, 0.5, 0.75]]), F([[0.9, 1.1, 1.3]]), F([[0.8, 1.2, 1.4]])
-    model = module(kind, beta, theta, theta_neg)
-    home, other = (lif, cf) if kind == "hard" else (cf, lif)
-    neuron = part(home.__name__.rpartition(".")[2], "torch").to_neuron(model, (1, 3))
-    assert part(other.__name__.rpartition(".")[2], "torch").to_neuron(model, (1, 3)) is None
+    more = {name: F([VALUES[name]]) for name in names}
+    model = module(kind, beta, theta, theta_neg, **more)
+    found = {name: part(name, "torch").to_neuron(model, (1, 3)) for name in ("cf", "lif", "li")}
+    neuron = found.pop("lif" if kind == "hard" else "cf")
     assert isinstance(neuron, FloatNeuron) and neuron.shape == (1, 3)
-    np.testing.assert_array_equal(neuron.params["beta"], beta)
-    np.testing.assert_array_equal(neuron.params["theta"], theta)
+    assert not any(found.values())
+    expected = {"beta": beta, "theta": theta, **more} | ({"theta_neg": theta_neg} if kind == "signed" else {})
+    for name, values in expected.items():
+        np.testing.assert_array_equal(neuron.params[name], values, err_msg=name)
     if kind == "signed":
-        np.testing.assert_array_equal(neuron.params["theta_neg"], theta_neg)
         assert (neuron.params["circulations"], neuron.params["circulations_neg"]) == (3, 2)
+    own = {"theta_neg", "circulations", "circulations_neg"} if kind != "hard" else set()
+    assert set(neuron.params) == {"beta", "theta", *names} | own
     x = np.random.default_rng(0).normal(0.5, 1.5, (5, 4, 1, 3)).astype(F)
-    again = run(part(neuron.kind, "torch").from_neuron(neuron), x)
-    for name, values in run(model, x).items():
-        np.testing.assert_array_equal(again[name], values, err_msg=name)
+    assert_same(run(part(neuron.kind, "torch").from_neuron(neuron), x), run(model, x))
     with pytest.raises(InputError, match="has shape"):
         part(neuron.kind, "torch").to_neuron(model, (3,))
 
 
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+def test_an_integrator_to_and_from_a_float_neuron(names: tuple[str, ...]) -> None:
+    more = {name: F([VALUES[name]]) for name in names}
+    model = nd.nn.Integrator(F([[0.25, 0.5, 1.0]]), **more)
+    assert not any(part(kind, "torch").to_neuron(model, (1, 3)) for kind in ("cf", "lif"))
+    neuron = part("li", "torch").to_neuron(model, (1, 3))
+    assert list(neuron.params) == ["beta", *names] and neuron.kind == "li" and neuron.shape == (1, 3)
+    for name, values in more.items():
+        np.testing.assert_array_equal(neuron.params[name], values, err_msg=name)
+    x = np.random.default_rng(0).normal(0.5, 1.5, (5, 4, 1, 3)).astype(F)
+    assert_same(run(part("li", "torch").from_neuron(neuron), x), run(model, x))
+    with pytest.raises(InputError, match="has shape"):
+        part("li", "torch").to_neuron(model, (3,))
+
+
+def test_what_does_nothing_is_not_stored() -> None:
+    lif = nd.nn.LIF(reset="hard", beta_syn=0.0, v_reset=0.0, drift=[0.0, -0.0])
+    assert set(part("lif", "torch").to_neuron(lif, (2,)).params) == {"beta", "theta", "beta_syn"}
+    li = nd.nn.Integrator(beta_syn=0.5, drift=0.0)
+    assert set(part("li", "torch").to_neuron(li, (2,)).params) == {"beta", "beta_syn"}
+    x = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(6)) * 2
+    assert torch.equal(lif(x), nd.nn.LIF(reset="hard")(x)) and lif(x).any()
+
+
+def test_no_new_option_leaves_the_weights_file_as_it_was() -> None:
+    assert list(nd.nn.LIF(reset="hard").state_dict()) == ["raw_alpha", "beta", "theta"]
+    assert list(nd.nn.CirculateFire(polarity="signed").state_dict()) == ["raw_alpha", "beta", "theta", "theta_neg"]
+    assert "beta_syn" in nd.nn.CirculateFire(beta_syn=0.5).state_dict()
+
+
 def test_other_modules_are_no_neurons() -> None:
-    for kind in ("cf", "lif"):
+    for kind in ("cf", "lif", "li"):
         assert part(kind, "torch").to_neuron(nn.Linear(2, 2), (2,)) is None
 
 

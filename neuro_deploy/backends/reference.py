@@ -1,9 +1,13 @@
-"""The float run: a torch module rebuilt from a NIR graph, executed step by step in float32."""
+"""The float run: a torch module rebuilt from a NIR graph, executed in float32.
+
+Loops go step by step, everything else over whole sequences.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import nir
 import numpy as np
@@ -13,10 +17,10 @@ from torch.nn import functional
 
 from ..errors import BackendError, InputError
 from ..graph import Node, Reading, read_graph, read_nir
-from ..graph.nodes import Dense, Diagonal, Flatten, Sink, Source
+from ..graph.nodes import Convolution, Delay, Dense, Diagonal, Flatten, Pool, Sink, Source
 from ..neurons import part
 from ..neurons.base import FloatNeuron
-from ..neurons.torch import observe
+from ..neurons.torch import Neuron, Stepper, observe
 from ..trace import Recording, Trace
 from .base import Job
 
@@ -64,6 +68,65 @@ class _Flatten(nn.Module):
         return x.flatten(self.start, self.end)
 
 
+class _Convolution(nn.Module):
+    """As torch.nn.functional.conv1d and conv2d define it, all steps and samples in one batch."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, operation: Convolution) -> None:
+        super().__init__()
+        self.register_buffer("weight", _tensor(operation.weight))
+        self.register_buffer("bias", None if operation.bias is None else _tensor(operation.bias))
+        self.options = (operation.stride, operation.padding, operation.dilation, operation.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolve: Callable[..., Tensor] = functional.conv1d if self.weight.ndim == 3 else functional.conv2d
+        y = convolve(x.flatten(0, 1), self.weight, self.bias, *self.options)
+        return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+class _Pool(nn.Module):
+    """The sum of each window, added up row by row in float32; the mean is that sum / n, one more rounding.
+
+    n: the window's size, zeros of the padding included; so mean * n = sum wherever n is a power of two.
+    """
+
+    def __init__(self, operation: Pool) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, x: Tensor) -> Tensor:
+        (rows, columns), (top, left) = self.operation.kernel, self.operation.padding
+        padded = functional.pad(x.flatten(0, 1), (left, left, top, top))
+        total = functional.avg_pool2d(padded, (rows, columns), self.operation.stride, divisor_override=1)
+        y = total / (rows * columns) if self.operation.mean else total
+        return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+class _Delay(nn.Module):
+    """y[t] = x[t - steps], 0 before."""
+
+    steps: Tensor
+
+    def __init__(self, operation: Delay) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.from_numpy(operation.steps.copy()))
+        self.distinct: list[int] = np.unique(operation.steps).tolist()
+
+    def at(self, past: Sequence[Tensor], t: int, zero: Tensor) -> Tensor:
+        """y[t] from x[0], .. x[t]; where all steps are 1 or more, x[t] may still be missing."""
+        y = zero
+        for k in self.distinct:
+            if k <= t:
+                y = torch.where(self.steps == k, past[t - k], y)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        past, zero = x.unbind(0), torch.zeros_like(x[0])
+        return torch.stack([self.at(past, t, zero) for t in range(len(x))])
+
+
 def _neuron(operation: FloatNeuron) -> nn.Module:
     module: nn.Module = part(operation.kind, "torch").from_neuron(operation)
     return module
@@ -79,6 +142,9 @@ _MODULES: dict[type, Any] = {
     Dense: _Dense,
     Diagonal: _Diagonal,
     Flatten: _Flatten,
+    Convolution: _Convolution,
+    Pool: _Pool,
+    Delay: _Delay,
     FloatNeuron: _neuron,
 }
 
@@ -87,10 +153,97 @@ def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32))
 
 
+def _parts(nodes: Sequence[Node]) -> list[tuple[Node, ...]]:
+    """The nodes in an order in which all inputs come first: each alone, but those of a loop together."""
+    index = {node.name: i for i, node in enumerate(nodes)}
+    behind = [0] * len(nodes)  # bit j of behind[i]: a way leads from node j to node i
+    before: list[int] = []
+    while before != behind:
+        before = list(behind)
+        for i, node in enumerate(nodes):
+            for j in (index[name] for name in node.inputs):
+                behind[i] |= behind[j] | 1 << j
+    parts: dict[int, list[Node]] = {}
+    for i, node in enumerate(nodes):
+        first = next((j for j in range(i) if behind[i] >> j & behind[j] >> i & 1), i)
+        parts.setdefault(first, []).append(node)
+    return [tuple(parts[i]) for i in sorted(parts, key=lambda i: (behind[i] | 1 << i).bit_count())]
+
+
+class _Loop:
+    """The nodes of a loop, step by step.
+
+    nodes: in the order of execution.   modules: by node name.   values: (T, B, *shape), what nodes outside sent.
+    x: the network's input (T, B, ...).
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], modules: Mapping[str, nn.Module], values: Mapping[str, Tensor], x: Tensor
+    ) -> None:
+        self.nodes, self.modules, self.values = nodes, modules, values
+        self.length = len(x)
+        self.zeros = {n.name: x.new_zeros((x.shape[1], *n.shape)) for n in nodes}
+        self.sent: dict[str, list[Tensor]] = {n.name: [] for n in nodes}
+        self.taken: dict[str, list[Tensor]] = {n.name: [] for n in nodes if isinstance(n.operation, Delay)}
+        self.steppers = {
+            n.name: Stepper(cast(Neuron, modules[n.name]), len(x))
+            for n in nodes
+            if isinstance(n.operation, FloatNeuron)
+        }
+
+    def run(self) -> dict[str, Tensor]:
+        """What each node sent, (T, B, *shape).  A Delay of a step or more in all its elements sends before it takes."""
+        early = [n for n in self.nodes if isinstance(n.operation, Delay) and bool((n.operation.steps >= 1).all())]
+        others = [n for n in self.nodes if n not in early]
+        for t in range(self.length):
+            for node in early:
+                self.sent[node.name].append(self._delayed(node, t))
+            for node in others:
+                self.sent[node.name].append(self._step(node, t))
+            for node in early:
+                self.taken[node.name].append(self._gather(node, t))
+        for stepper in self.steppers.values():
+            stepper.finish()
+        return {name: torch.stack(rows) for name, rows in self.sent.items()}
+
+    def _step(self, node: Node, t: int) -> Tensor:
+        drive = self._gather(node, t)
+        if node.name in self.steppers:
+            return self.steppers[node.name].step(drive)
+        if node.name in self.taken:
+            self.taken[node.name].append(drive)
+            return self._delayed(node, t)
+        return cast(Tensor, self.modules[node.name](drive[None]))[0]
+
+    def _delayed(self, node: Node, t: int) -> Tensor:
+        return cast(_Delay, self.modules[node.name]).at(self.taken[node.name], t, self.zeros[node.name])
+
+    def _gather(self, node: Node, t: int) -> Tensor:
+        """The sum of a node's inputs at step t; the last step's output of what is late or still to come, 0 at first."""
+        terms = []
+        for name in node.inputs:
+            if name in self.sent:
+                row = t - 1 if name in node.late or len(self.sent[name]) <= t else t
+                terms.append(self.zeros[name] if row < 0 else self.sent[name][row])
+            else:
+                terms.append(self.values[name][t])
+        return _total(terms)
+
+
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    """Their sum, from the left."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
 class NIRModule(nn.Module):
     """A network rebuilt from a NIR graph.  Call: (T, B, *input shape) float32 -> (T, B, *output shape).
 
-    `reading` is what the graph said; `key(name)` is the submodule's name of a NIR node (torch forbids dots).
+    Integrators (kind li) send their potential, other neurons their spikes.  An input that is late (see graph.Node) is
+    the source's output of the step before, 0 at first.
+    `reading` is what the graph said; `keys[name]` is the submodule's name of a NIR node (torch forbids dots).
     """
 
     def __init__(self, reading: Reading) -> None:
@@ -99,23 +252,21 @@ class NIRModule(nn.Module):
         self.keys: dict[str, str] = {node.name: f"{i:03d}_{_word(node.name)}" for i, node in enumerate(reading.nodes)}
         for node in reading.nodes:
             self.add_module(self.keys[node.name], _MODULES[type(node.operation)](node.operation))
+        self.parts = _parts(reading.nodes)
 
     def forward(self, x: Tensor) -> Tensor:
         values: dict[str, Tensor] = {}
         result = x
-        for node in self.reading.nodes:
-            values[node.name] = self.get_submodule(self.keys[node.name])(self._gather(node, values, x))
+        for node, *rest in self.parts:
+            if rest or node.name in node.inputs:
+                modules = {n.name: self.get_submodule(self.keys[n.name]) for n in (node, *rest)}
+                values |= _Loop((node, *rest), modules, values, x).run()
+                continue
+            given = x if isinstance(node.operation, Source) else _total([values[name] for name in node.inputs])
+            values[node.name] = self.get_submodule(self.keys[node.name])(given)
             if isinstance(node.operation, Sink):
                 result = values[node.name]
         return result
-
-    def _gather(self, node: Node, values: dict[str, Tensor], x: Tensor) -> Tensor:
-        if isinstance(node.operation, Source):
-            return x
-        total = values[node.inputs[0]]
-        for name in node.inputs[1:]:
-            total = total + values[name]
-        return total
 
 
 def _word(name: str) -> str:

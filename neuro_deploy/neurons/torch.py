@@ -1,4 +1,4 @@
-"""What torch modules of all neuron kinds share: the loop over time, the surrogate gradient, and a way to look inside.
+"""What torch modules of all neuron kinds share: a step and the loop over it, the surrogate gradient, a look inside.
 
 Forward passes are exact: every line of an equation is one float32 operation of its own, rounded once, in the order that
 the docstring gives, so another implementation of the same operations in the same order agrees bit for bit.
@@ -6,9 +6,10 @@ the docstring gives, so another implementation of the same operations in the sam
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -29,11 +30,23 @@ Parameter = float | Sequence[float] | NDArray[Any] | Tensor
 
 
 class States(NamedTuple):
-    """What a population did in one forward pass: spikes, v and h, each (T, B, *shape), in the parameters' dtype."""
+    """What a population did in one forward pass, each (T, B, *shape), in the parameters' dtype.
+
+    spikes: zeros for a kind that never fires.   v, h: the potential after and before firing.   u: the synaptic current,
+    None where there is none.
+    """
 
     spikes: Tensor
     v: Tensor
     h: Tensor
+    u: Tensor | None = None
+
+
+class State(NamedTuple):
+    """What a population keeps from one step to the next: v, and u where there is a current; each (B, *shape)."""
+
+    v: Tensor
+    u: Tensor | None = None
 
 
 _WATCHERS: ContextVar[tuple[Callable[[nn.Module, States], None], ...]] = ContextVar("_WATCHERS", default=())
@@ -50,7 +63,7 @@ def observe(model: nn.Module) -> Iterator[dict[str, States]]:
             model(x)
         states["cf1"].h
     """
-    names = {id(m): name for name, m in model.named_modules() if isinstance(m, SpikingNeuron)}
+    names = {id(m): name for name, m in model.named_modules() if isinstance(m, Neuron)}
     seen: dict[str, States] = {}
 
     def note(module: nn.Module, states: States) -> None:
@@ -123,22 +136,130 @@ def rounds(h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate
     return cast(Tensor, _Rounds.apply(h, theta, alpha, circulations, surrogate))  # type: ignore[no-untyped-call]
 
 
-class SpikingNeuron(nn.Module, ABC):
-    """A population of leaky neurons over time; a kind's module derives from it and says how its neurons fire.
+class Neuron(nn.Module, ABC):
+    """A population of leaky neurons over time; a kind's module derives from it, or from SpikingNeuron, and says `fire`.
 
-        h[t] = beta * v[t-1] + x[t]          a product, then a sum, each rounded to float32; v[-1] = 0
+        u[t] = beta_syn * u[t-1] + x[t]      only with beta_syn, a synaptic current; else u[t] = x[t]
+        h[t] = beta * v[t-1] + u[t]          a product, then a sum, each rounded to float32; v[-1] = u[-1] = 0
+        h[t] = h[t] + drift                  only with drift: one more sum
         s[t], v[t] = fire(h[t])
 
-    Call: x (T, B, *shape) -> spikes (T, B, *shape), whole numbers in the dtype of the parameters (float32), to which x
-    is converted first, under autocast too.
-    beta: leak, [0, 1], and theta: threshold, > 0; float32, one number or one per neuron (of the population's shape).
+    Call: x (T, B, *shape) -> `output` of each step, (T, B, *shape), in the dtype of the parameters (float32), to which
+    x is converted first, under autocast too.
+    beta, beta_syn: leaks, [0, 1].   drift: None, unless a kind takes one; a constant that moves the potential but not
+    the current.   All float32, one number or one per neuron (of the population's shape).
+    Raises: InputError.
+    """
+
+    beta: Tensor
+    beta_syn: Tensor | None
+    drift: Tensor | None
+
+    def __init__(self, beta: Parameter, beta_syn: Parameter | None = None) -> None:
+        super().__init__()
+        where = type(self).__name__
+        self.register_buffer("beta", parameter(where, "beta", beta, LEAK))
+        self.register_buffer("beta_syn", None if beta_syn is None else parameter(where, "beta_syn", beta_syn, LEAK))
+        self.register_buffer("drift", None)
+
+    @abstractmethod
+    def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes and the potential after firing, from h (B, *shape) and this step's alpha ()."""
+
+    def output(self, s: Tensor, state: State) -> Tensor:
+        """What the population sends in a step, (B, *shape): its spikes."""
+        return s
+
+    def alphas(self, steps: int) -> Iterator[Tensor]:
+        """The surrogate's sharpness in each step, (); 1 for a kind that has none."""
+        return itertools.repeat(self.beta.new_ones(()), steps)
+
+    def start(self, x: Tensor) -> State:
+        """The state before the first step, zeros like x (B, *shape)."""
+        return State(torch.zeros_like(x), None if self.beta_syn is None else torch.zeros_like(x))
+
+    def step(self, x: Tensor, state: State, alpha: Tensor) -> tuple[Tensor, Tensor, State]:
+        """s, h and the new state of one step.  x: (B, *shape), in the parameters' dtype; alpha: ()."""
+        u = None
+        if self.beta_syn is not None:
+            x = u = self.beta_syn * cast(Tensor, state.u) + x
+        h = self.beta * state.v + x
+        if self.drift is not None:
+            h = h + self.drift
+        s, v = self.fire(h, alpha)
+        return s, h, State(v, u)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output (T, B, *shape).  Raises: InputError for a wrong shape."""
+        self._check(x)
+        stepper = Stepper(self, len(x))
+        sent = torch.stack([stepper.step(drive) for drive in x.to(self.beta.dtype).unbind(0)])
+        stepper.finish()
+        return sent
+
+    def _check(self, x: Tensor) -> None:
+        where = type(self).__name__
+        if x.ndim < 2 or len(x) == 0:
+            raise InputError(f"{where}: expected an input of shape (T, B, ...) with T >= 1, got {tuple(x.shape)}")
+        for name, value in self.named_buffers(recurse=False):
+            if value.ndim and value.shape != x.shape[2:]:
+                raise InputError(
+                    f"{where}: {name} has shape {tuple(value.shape)}, but the input's neurons {tuple(x.shape[2:])}"
+                )
+
+    def extra_repr(self) -> str:
+        """Parameters, for print(module)."""
+        return ", ".join(
+            f"{n}={v.item():g}" if v.ndim == 0 else f"{n}={tuple(v.shape)}" for n, v in self.named_buffers()
+        )
+
+
+class Stepper:
+    """A population going through time, one step a call, for loops that forward over a whole sequence cannot run.
+
+    stepper = Stepper(neuron, steps=T)
+    y = [stepper.step(x) for x in sequence]      # x, y: (B, *shape)
+    stepper.finish()                             # tells `observe` what the population did
+    """
+
+    def __init__(self, neuron: Neuron, steps: int) -> None:
+        self._neuron = neuron
+        self._alphas = neuron.alphas(steps)
+        self._state: State | None = None
+        self._watchers = _WATCHERS.get()
+        self._seen: list[States] = []
+
+    def step(self, x: Tensor) -> Tensor:
+        """The population's output of the next step."""
+        neuron, x = self._neuron, x.to(self._neuron.beta.dtype)
+        state = neuron.start(x) if self._state is None else self._state
+        s, h, self._state = neuron.step(x, state, next(self._alphas))
+        if self._watchers:
+            self._seen.append(States(s, self._state.v, h, self._state.u))
+        return neuron.output(s, self._state)
+
+    def finish(self) -> None:
+        """Tell the watchers, if there are any."""
+        if not self._watchers:
+            return
+        spikes, v, h, u = zip(*self._seen, strict=True)
+        current = None if self._neuron.beta_syn is None else torch.stack(u)
+        states = States(torch.stack(spikes), torch.stack(v), torch.stack(h), current)
+        for note in self._watchers:
+            note(self._neuron, states)
+
+
+class SpikingNeuron(Neuron):
+    """A population that fires at a threshold, with a surrogate gradient; a kind's module says how by `fire`.
+
+    Call: x (T, B, *shape) -> spikes (T, B, *shape), whole numbers; see Neuron for the equations, beta, beta_syn.
+    theta: threshold, > 0; float32, one number or one per neuron (of the population's shape).
     surrogate, alpha: the smooth bump that stands for ds/dh in the backward pass, and its sharpness at the start, > 0.
     steps: T.  Then alpha is learned for each time step (TSL-SG), of shape (T,), and training with another T is refused;
         without it one alpha of shape (1,) serves all steps.   learnable_alpha: False keeps alpha as it is.
     Raises: InputError.   Source: TSL-SG is our reading of arXiv 2605.27412.
     """
 
-    beta: Tensor
     theta: Tensor
 
     def __init__(
@@ -146,13 +267,13 @@ class SpikingNeuron(nn.Module, ABC):
         beta: Parameter,
         theta: Parameter,
         *,
+        beta_syn: Parameter | None = None,
         surrogate: str = "sigmoid",
         alpha: float | Sequence[float] = DEFAULT_ALPHA,
         steps: int | None = None,
         learnable_alpha: bool = True,
     ) -> None:
-        super().__init__()
-        self.register_buffer("beta", parameter(type(self).__name__, "beta", beta, 1.0))
+        super().__init__(beta, beta_syn)
         self.register_buffer("theta", parameter(type(self).__name__, "theta", theta))
         if surrogate not in SURROGATES:
             raise InputError(f"{type(self).__name__}: surrogate '{surrogate}' is unknown; use {', '.join(SURROGATES)}")
@@ -171,62 +292,54 @@ class SpikingNeuron(nn.Module, ABC):
         """The surrogate's sharpness, > 0, (T,) or (1,): softplus(raw_alpha)."""
         return nn.functional.softplus(self.raw_alpha)
 
-    @abstractmethod
-    def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """Spikes and the potential after firing, from h (B, *shape) and this step's alpha ()."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes (T, B, *shape).  Raises: InputError for a wrong shape, or another T than `steps` in training."""
-        self._check(x)
-        x = x.to(self.beta.dtype)
+    def alphas(self, steps: int) -> Iterator[Tensor]:
+        """alpha of each step, (); the last one goes on."""
         alpha = self.alpha
-        v = torch.zeros_like(x[0])
-        record: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
-        for t, drive in enumerate(x.unbind(0)):
-            h = self.beta * v + drive
-            s, v = self.fire(h, alpha[min(t, len(alpha) - 1)])
-            for values, value in zip(record, (s, v, h), strict=True):
-                values.append(value)
-        spikes = torch.stack(record[0])
-        if watchers := _WATCHERS.get():
-            states = States(spikes, torch.stack(record[1]), torch.stack(record[2]))
-            for note in watchers:
-                note(self, states)
-        return spikes
+        return (alpha[min(t, len(alpha) - 1)] for t in range(steps))
 
     def _check(self, x: Tensor) -> None:
-        where = type(self).__name__
-        if x.ndim < 2 or len(x) == 0:
-            raise InputError(f"{where}: expected an input of shape (T, B, ...) with T >= 1, got {tuple(x.shape)}")
-        for name, value in (("beta", self.beta), ("theta", self.theta)):
-            if value.ndim and value.shape != x.shape[2:]:
-                raise InputError(
-                    f"{where}: {name} has shape {tuple(value.shape)}, but the input's neurons {tuple(x.shape[2:])}"
-                )
+        super()._check(x)
         if self.steps not in (None, len(x)) and self.training and torch.is_grad_enabled():
             raise InputError(
-                f"{where}: alpha is learned for T = {self.steps} steps, got an input of {len(x)}; train with "
-                f"T = {self.steps}, or build the neuron with steps={len(x)}, or steps=None for one alpha"
+                f"{type(self).__name__}: alpha is learned for T = {self.steps} steps, got an input of {len(x)}; train "
+                f"with T = {self.steps}, or build the neuron with steps={len(x)}, or steps=None for one alpha"
             )
 
     def extra_repr(self) -> str:
         """Parameters, for print(module)."""
-        shown = {n: f"{v.item():g}" if v.ndim == 0 else f"{tuple(v.shape)}" for n, v in self.named_buffers()}
-        return ", ".join([*(f"{n}={v}" for n, v in shown.items()), f"surrogate={self.surrogate}, steps={self.steps}"])
+        return f"{super().extra_repr()}, surrogate={self.surrogate}, steps={self.steps}"
 
 
-def parameter(where: str, name: str, value: Parameter, most: float | None = None) -> Tensor:
-    """`value` as a new float32 tensor.  Raises: InputError unless all of it is in [0, most], or finite and > 0."""
+class Range(NamedTuple):
+    """Which finite numbers a parameter may hold: a test, element by element, and its words."""
+
+    holds: Callable[[Tensor], Tensor]
+    words: str
+
+
+POSITIVE = Range(lambda x: x > 0, "finite and above 0")
+LEAK = Range(lambda x: (x >= 0) & (x <= 1), "within [0, 1]")
+FINITE = Range(torch.isfinite, "finite")
+
+
+def parameter(where: str, name: str, value: Parameter, allowed: Range = POSITIVE) -> Tensor:
+    """`value` as a new float32 tensor.  Raises: InputError unless all of it is finite and `allowed`."""
     try:
         tensor = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value)).detach().clone().float()
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: {name} must be a number or numbers, got {value!r}") from error
-    good = torch.isfinite(tensor) & (tensor > 0 if most is None else (tensor >= 0) & (tensor <= most))
+    good = torch.isfinite(tensor) & allowed.holds(tensor)
     if not good.all() or tensor.numel() == 0:
         got = tensor[~good].flatten()[0].item() if tensor.numel() else "nothing"
-        limit = "finite and above 0" if most is None else f"within [0, {most:g}]"
-        raise InputError(f"{where}: {name} must be {limit}, got {got}")
+        raise InputError(f"{where}: {name} must be {allowed.words}, got {got}")
     return tensor
+
+
+def drift_of(where: str, drift: Parameter | None, beta_syn: Parameter | None) -> Tensor | None:
+    """A drift as a new float32 tensor, or None.  Raises: InputError unless it is finite and beside a current."""
+    if drift is not None and beta_syn is None:
+        raise InputError(f"{where}: drift needs beta_syn; without a current, add the constant to the input")
+    return None if drift is None else parameter(where, "drift", drift, FINITE)
 
 
 def read_parameter(neuron: FloatNeuron, name: str) -> Tensor:
@@ -234,8 +347,19 @@ def read_parameter(neuron: FloatNeuron, name: str) -> Tensor:
     return torch.from_numpy(np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float32))
 
 
+def read_optional(neuron: FloatNeuron, name: str) -> Tensor | None:
+    """The same, or None if the FloatNeuron does not have it."""
+    return read_parameter(neuron, name) if name in neuron.params else None
+
+
 def write_parameter(value: Tensor, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """A module's parameter for a FloatNeuron.  Raises: InputError if it does not belong to the population's shape."""
     if value.ndim and tuple(value.shape) != shape:
         raise InputError(f"{name} has shape {tuple(value.shape)}, but the population {shape}")
     return value.detach().cpu().numpy().astype(np.float32)
+
+
+def write_optional(module: nn.Module, names: Iterable[str], shape: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+    """Those of these parameters that the module has (not None), for a FloatNeuron.  Raises: as `write_parameter`."""
+    found = {name: getattr(module, name, None) for name in names}
+    return {name: write_parameter(value, name, shape) for name, value in found.items() if value is not None}

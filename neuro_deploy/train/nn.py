@@ -7,6 +7,7 @@ loss = nd.nn.rate_cross_entropy(spikes, label) + 0.1 * nd.nn.balance_loss(states
 """
 
 from ..neurons.cf.torch import CirculateFire
+from ..neurons.li.torch import Integrator
 from ..neurons.lif.torch import LIF
 from ..neurons.torch import SURROGATES, SpikingNeuron, States, observe
 from .losses import balance_loss, decide, rate_cross_entropy, spike_count
@@ -17,6 +18,7 @@ __all__ = [
     "SURROGATES",
     "BatchNorm",
     "CirculateFire",
+    "Integrator",
     "SpikingNeuron",
     "States",
     "balance_loss",
