@@ -106,8 +106,14 @@ class _Value:
         """self + offset, (N,)."""
         return replace(self, constants={**self.constants, 0: self.constants.get(0, 0.0) + offset})
 
+    def a_step_later(self) -> _Value:
+        """As it comes back in a loop: spikes a step later; constants were there before the first step."""
+        terms = {(source, delay + 1): held for (source, delay), held in self.terms.items()}
+        path = {(source, delay + 1): names for (source, delay), names in self.path.items()}
+        return _Value(terms, self.constants, path)
+
     def later(self, steps: NDArray[np.int64]) -> _Value:
-        """Element i arrives steps[i] steps later.  steps: (N,)."""
+        """Element i arrives steps[i] steps later, and 0 before.  steps: (N,)."""
         terms: dict[Key, Wiring] = {}
         path: dict[Key, tuple[str, ...]] = {}
         constants: dict[int, Floats] = {}
@@ -167,11 +173,7 @@ class _Chains:
 
     def drive(self, node: Node) -> _Value:
         """The sum of a node's inputs; what closes a loop arrives a step later."""
-        values = []
-        for source in node.inputs:
-            value = self.value(source)
-            size = int(np.prod(self.nodes[source].shape, dtype=np.int64))
-            values.append(value.later(np.ones(size, np.int64)) if source in node.late else value)
+        values = [self.value(s).a_step_later() if s in node.late else self.value(s) for s in node.inputs]
         sizes = [int(np.prod(self.nodes[s].shape, dtype=np.int64)) for s in node.inputs]
         return _sum(values, sizes[0] if sizes else int(np.prod(node.shape, dtype=np.int64)))
 

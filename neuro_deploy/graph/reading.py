@@ -65,8 +65,9 @@ class InputRange:
 class Node:
     """One operation.
 
-    inputs: names of the nodes whose sum it gets.   late: those of them whose output arrives one step later: they
-    close a loop.   shape: of its output, without time and batch.
+    inputs: names of the nodes whose sum it gets.   late: those of them that close a loop: their output of the step
+    before arrives; in the first step, what they give when all neurons and inputs are silent (their constants).
+    shape: of its output, without time and batch.
     """
 
     name: str

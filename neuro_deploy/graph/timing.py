@@ -26,15 +26,18 @@ def place(inputs: Sequence[str], populations: Sequence[str], edges: Sequence[Edg
                 latency[target], cause[target], changed = latency[source] + 1 - delay, source, target
         if not changed:
             return latency
-    raise UnsupportedError("the network cannot be placed in time:", [_violation(_loop(changed, cause), edges)])
+    violation = _violation(_loop(changed, cause, list(latency)), edges)
+    raise UnsupportedError("the network cannot be placed in time:", [violation])
 
 
-def _loop(last: str, cause: dict[str, str]) -> list[str]:
-    """A loop among the causes, from its first population back to it."""
+def _loop(last: str, cause: dict[str, str], order: list[str]) -> list[str]:
+    """A loop among the causes, from its population that comes first in `order` back to it."""
     path = [last]
     while path.count(path[-1]) < 2:
         path.append(cause[path[-1]])
-    return path[path.index(path[-1]) :][::-1]
+    loop = path[path.index(path[-1]) + 1 :][::-1]
+    first = loop.index(min(loop, key=order.index))
+    return [*loop[first:], *loop[:first], loop[first]]
 
 
 def _violation(loop: list[str], edges: Sequence[Edge]) -> Violation:

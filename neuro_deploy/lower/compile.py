@@ -31,6 +31,8 @@ LARGEST_LOSS = 2.0
 """How many bits of a neuron's weights a proof may cost before a narrower input is tried."""
 SHRINK = 0.995
 ROUNDS = 12
+FLOAT32 = 1e-6
+"""Input is given in float32: so far from a multiple of its quantum it may lie."""
 HEADROOM = 2.0
 """How much larger than on the calibration input a potential may become before its register is full."""
 
@@ -113,7 +115,7 @@ def compile(
     """Lower a graph to integers for a target.
 
     dt: seconds a step, if the file does not say.
-    input_range: the input's values; else what the file's metadata says, else the range of `calibrate`.
+    input_range: the input's values; else the range of `calibrate`, else what the file's metadata says.
     calibrate: typical input (T, B, ...): for the range, and for the scale "calibrated".
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
     weight_bits: width of the weights; by default the target's.
@@ -174,14 +176,23 @@ def _weight_bits(given: int | None, chip: Target) -> int:
 
 def _known_range(network: Composed, given: InputRange | None, calibrate: NDArray[Any] | None) -> InputRange:
     known = given or network.input_range
-    if known is None and calibrate is not None:
-        low, high = min(0.0, float(calibrate.min())), max(0.0, float(calibrate.max()))
-        known = InputRange(low, high, 1.0 if bool((calibrate == np.rint(calibrate)).all()) else 0.0)
+    if given is None and calibrate is not None:
+        grid = _grid(calibrate, known.quantum if known else 0.0)
+        known = InputRange(min(0.0, float(calibrate.min())), max(0.0, float(calibrate.max())), grid)
     if known is None:
         raise InputError(
             "the file does not say which values its input takes; give --calibrate INPUT.npz (or input_range=...)"
         )
     return known
+
+
+def _grid(x: NDArray[Any], known: float) -> float:
+    """The known grid if x lies on it, else 1 for whole numbers (spikes, counts, pixels), else 0: unknown."""
+    for step in (known, 1.0):
+        levels = x.astype(np.float64) / step if step > 0 else np.asarray(0.5)
+        if np.allclose(levels, np.rint(levels), rtol=FLOAT32, atol=FLOAT32):
+            return step
+    return 0.0
 
 
 def _check_thresholds(network: Composed) -> None:
