@@ -1,5 +1,7 @@
 # make demo   set everything up in .venv and run the whole road on real digits
 # make test   set everything up and run linters, types and the whole test suite
+# make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle
+# make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -7,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo_out
 
-.PHONY: help setup demo test lint format types pytest clean
+.PHONY: help setup demo test test-long test-witness lint format types pytest clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,8 +29,8 @@ demo: setup
 test: lint types pytest
 
 lint: setup
-	$(BIN)/ruff check neuro_deploy tests
-	$(BIN)/ruff format --check neuro_deploy tests
+	$(BIN)/ruff check neuro_deploy tests benchmarks
+	$(BIN)/ruff format --check neuro_deploy tests benchmarks
 
 types: setup
 	$(BIN)/mypy
@@ -36,9 +38,15 @@ types: setup
 pytest: setup
 	$(BIN)/pytest
 
+test-long: setup
+	$(BIN)/pytest -m long
+
+test-witness: setup
+	$(BIN)/pytest -m witness tests/witness
+
 format: setup
-	$(BIN)/ruff check --fix neuro_deploy tests
-	$(BIN)/ruff format neuro_deploy tests
+	$(BIN)/ruff check --fix neuro_deploy tests benchmarks
+	$(BIN)/ruff format neuro_deploy tests benchmarks
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -204,8 +204,10 @@ def verify_graph(
         raise InputError(f"--lava-samples must be 0 or more, got {lava_samples}")
     clock, dt = Clock(), (options or {}).get("dt")
     with clock.stage("compile"):
-        calibrate = None if read_graph(graph, dt).input_range else x
-        program = compile(graph, target, calibrate=calibrate, max_steps=len(x), **(options or {}))
+        given = dict(options or {})
+        if given.get("scale") == "calibrated" or read_graph(graph, dt).input_range is None:
+            given.setdefault("calibrate", x)
+        program = compile(graph, target, max_steps=len(x), **given)
     with clock.stage("reference"):
         reference = simulate(graph, x, "reference", ("spikes", "v", "h", "u"), dt=dt, progress=start("reference"))
     with clock.stage("sim"):

@@ -250,7 +250,7 @@ def test_a_loop_must_be_as_long_as_its_synapses() -> None:
         ("a", "b"): 0,
         ("one", "a"): 1,
     }, "the bias on the way back passes the Delay, too"
-    assert [p.latency for p in network.populations] == [1, 2]
+    assert {p.name: p.latency for p in network.populations} == {"one": 1, "a": 1, "b": 2}
 
 
 def test_a_current_gets_constants_from_the_neuron_that_always_fires() -> None:

@@ -74,7 +74,9 @@ def verify(
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
     input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload; see 'compile'."),
-    scale: str = typer.Option("auto", "--scale", help="auto, proven or full; see 'compile'."),
+    weight_bits: int | None = typer.Option(None, "--weight-bits", help="Width of the weights; see 'compile'."),
+    scale: str = typer.Option("auto", "--scale", help="auto, proven, calibrated or full; see 'compile'."),
+    calibrate: Path | None = typer.Option(None, "--calibrate", help="Typical input (.npz); see 'compile'."),
     timeout: float | None = typer.Option(None, "--timeout", help="Seconds that the Lava run may take."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdict as JSON."),
 ) -> None:
@@ -88,8 +90,11 @@ def verify(
     from ..report.tables import verdict_table
     from ..road import verify_graph
 
-    keep_inputs([source, input_, Path(target)], report)
+    keep_inputs([source, input_, Path(target), *([calibrate] if calibrate else [])], report)
     x, label = read_input(input_)
+    options: dict[str, Any] = {"dt": dt, "input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
+    if calibrate:
+        options["calibrate"] = read_input(calibrate)[0]
     graph = read_nir(source)
     with bars() as start:
         result = verify_graph(
@@ -98,7 +103,7 @@ def verify(
             x,
             label,
             lava_samples=lava_samples,
-            options={"dt": dt, "input_bits": input_bits, "scale": scale},
+            options=options,
             timeout=timeout,
             start=start,
         )

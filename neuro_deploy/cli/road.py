@@ -76,10 +76,13 @@ def compile_(
     file: Path = typer.Argument(help="A NIR file."),
     out: Path = typer.Option(..., "--out", help="The ChipProgram to write (.program.h5)."),
     target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
-    calibrate: Path | None = typer.Option(None, "--calibrate", help="Input (.npz) whose range the encoder takes."),
+    calibrate: Path | None = typer.Option(
+        None, "--calibrate", help="Typical input (.npz): its range, and what --scale calibrated looks at."
+    ),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
     input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload."),
-    scale: str = typer.Option("auto", "--scale", help="auto, proven or full: precision against proof."),
+    weight_bits: int | None = typer.Option(None, "--weight-bits", help="Width of the weights; the target's, or fewer."),
+    scale: str = typer.Option("auto", "--scale", help="auto, proven, calibrated or full: precision against proof."),
     max_steps: int | None = typer.Option(
         None, "--max-steps", help="Longest run that the bounds hold for; by default the file's, else 1000."
     ),
@@ -101,6 +104,7 @@ def compile_(
         dt=dt,
         calibrate=known,
         input_bits=input_bits,
+        weight_bits=weight_bits,
         scale=scale,
         max_steps=max_steps,
         exact=exact,
@@ -114,9 +118,11 @@ def simulate(
     file: Path = typer.Argument(help="A ChipProgram (sim, lava) or a NIR file (reference, lava-float)."),
     input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
     out: Path = typer.Option(..., "--out", help="The trace to write (.trace.h5)."),
-    backend: str = typer.Option("sim", "--backend", help="reference, sim, lava or lava-float."),
+    backend: str = typer.Option("sim", "--backend", help="sim, lava, reference, lava-float; or sim-plain."),
     record: str = typer.Option("spikes,v,u", "--record", help="Which of spikes,v,h,u."),
     samples: int | None = typer.Option(None, "--samples", help="Only the first so many samples."),
+    only: str | None = typer.Option(None, "--only", help="Keep these populations alone, such as 'out' or 'cf1,out'."),
+    strict: bool = typer.Option(False, "--strict", help="Stop at the first wrap or clip of a register (sim)."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
     timeout: float | None = typer.Option(None, "--timeout", help="Seconds that a Lava run may take."),
 ) -> None:
@@ -132,14 +138,30 @@ def simulate(
     if isinstance(source, Trace):
         raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")
     x, label = read_input(input_)
-    variables = tuple(name.strip() for name in record.split(",") if name.strip())
+    variables, kept = names(record), None if only is None else names(only)
     with progress(f"{backend}: {file.name}") as update:
-        trace = run(source, x, backend, variables, samples, dt=dt, timeout=timeout, progress=update)
+        trace = run(
+            source,
+            x,
+            backend,
+            variables,
+            samples,
+            only=kept,
+            strict=strict,
+            dt=dt,
+            timeout=timeout,
+            progress=update,
+        )
     save_trace(trace, out)
     say(f"wrote {out}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
     readout = source.readout if isinstance(source, ChipProgram) else read_graph(source, dt).readout
-    if readout and label is not None and "spikes" in variables:
+    if readout and label is not None and readout.readable(trace):
         decided = readout.decide(trace)
         say(f"accuracy {(decided == label[: len(decided)]).mean():.2%} over {len(decided)} samples")
     for remark in counter_remarks(trace):
         say(f"[yellow]{escape(remark)}[/yellow]")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -142,10 +142,15 @@ class Readout:
     start: int = 0
     stop: int = 0
 
+    def readable(self, trace: Trace) -> bool:
+        """True if the trace holds what the rule needs."""
+        recording = trace.populations.get(self.population)
+        return recording is not None and RULES[self.rule][0] in recording.data
+
     def decide(self, trace: Trace) -> NDArray[np.int64]:
         """Index of the chosen neuron per sample, (B,).  Raises: InputError if the trace lacks what the rule needs."""
         variable, score = RULES[self.rule]
-        if self.population not in trace.populations or variable not in trace.populations[self.population].data:
+        if not self.readable(trace):
             raise InputError(f"readout '{self.rule}' needs '{variable}' of '{self.population}', which is not recorded")
         data = trace.aligned(self.population, variable)[self.start : self.stop or None]
         if len(data) == 0:
