@@ -86,3 +86,58 @@ def pixels(steps: int, batch: int, size: int, *, seed: int = 0) -> NDArray[np.fl
     """Random input in sixteenths, (T, B, N)."""
     rng = np.random.default_rng(seed)
     return (rng.integers(0, 17, (steps, batch, size)) / 16).astype(np.float32)
+
+
+def convolution(
+    rng: np.random.Generator, weight: tuple[int, ...], image: tuple[int, int], **options: Any
+) -> nir.Conv2d:
+    """A convolution with a bias; weight: (C_out, C_in / groups, height, width)."""
+    given = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1, **options}
+    values = rng.normal(0.1, 1.0 / np.sqrt(np.prod(weight[1:])), weight).astype(np.float32)
+    return nir.Conv2d(input_shape=image, weight=values, bias=rng.normal(0.05, 0.1, weight[0]).astype("f4"), **given)
+
+
+def everything(*, seed: int = 8) -> nir.NIRGraph:
+    """Every kind at once: convolutions, both pools, a skip of unequal depth, recurrence, a delay, biases everywhere;
+    CF (positive, signed, with a current), LIF (hard to 0, to a value), IF, Threshold, CubaLIF, and LI as the readout."""
+    rng = np.random.default_rng(seed)
+    wide, small = (4, 8, 8), (4, 4, 4)
+
+    def full(shape: tuple[int, ...], value: float) -> NDArray[np.float32]:
+        return np.full(shape, value, np.float32)
+
+    def neurons(kind: str, shape: tuple[int, ...], **params: float) -> nir.NIRNode:
+        given = {"beta": 0.8, "theta": 0.9} | params
+        if kind == "cf":
+            given = {"theta_neg": 0.8, "circulations": 3.0, "circulations_neg": 0.0} | given
+        return spec(kind).write(FloatNeuron(kind, shape, {k: np.float32(v) for k, v in given.items()}), DT)
+
+    nodes: dict[str, nir.NIRNode] = {
+        "input": nir.Input({"input": np.array([2, 8, 8])}),
+        "conv1": convolution(rng, (4, 2, 3, 3), (8, 8)),
+        "cf": neurons("cf", wide),
+        "avg": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+        "conv2": convolution(rng, (4, 1, 3, 3), (4, 4), groups=4),
+        "lif": neurons("lif", small, v_reset=-0.25),
+        "conv3": convolution(rng, (4, 4, 2, 2), (4, 4), padding="same"),
+        "sum": nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+        "fade": nir.Scale(full(small, 0.2)),
+        "signed": neurons("cf", small, circulations=2.0, circulations_neg=2.0),
+        "flat": nir.Flatten(start_dim=0, end_dim=-1, input_type=None),
+        "fc4": affine(12, 64, rng, scale=2.0),
+        "cuba": neurons("lif", (12,), beta_syn=0.6, theta=1.2),
+        "back": affine(12, 12, rng, scale=0.5),
+        "fc5": affine(10, 12, rng, scale=2.0),
+        "current": neurons("cf", (10,), beta_syn=0.5, circulations=2.0),
+        "wait": nir.Delay(np.array([0, 1] * 5) * DT),
+        "fc6": affine(8, 10, rng, scale=2.0),
+        "if": nir.IF(r=full((8,), 1 / DT), v_threshold=full((8,), 1.5)),
+        "fc7": affine(8, 8, rng, scale=2.0),
+        "threshold": nir.Threshold(full((8,), 0.3)),
+        "fc8": affine(5, 8, rng),
+        "out": spec("li").write(FloatNeuron("li", (5,), {"beta": np.float32(0.9)}), DT),
+        "output": nir.Output({"output": np.array([5])}),
+    }
+    edges = list(itertools.pairwise(n for n in nodes if n not in ("sum", "fade", "back")))
+    edges += [("cf", "sum"), ("sum", "fade"), ("fade", "signed"), ("cuba", "back"), ("back", "cuba")]
+    return graph(nodes, edges, steps=8, readout={"population": "out", "rule": "mean_v"})
