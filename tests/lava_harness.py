@@ -1,8 +1,8 @@
 """A ChipProgram in Lava's own process models, without Lava's runtime: some milliseconds a run.
 
-`run_spk` of the models that the real runtime would use (Lava's LIF, Dense, DelayDense and RingBuffer, our CF), with
-Lava's own ports and plain arrays for the channels between them.  It shares nothing with `sim`: the step of a network is
-Lava's, and only who waits for whom is decided here.
+`run_spk` of the models that the real runtime would use (Lava's LIF, Dense, Sparse, Conv and RingBuffer, our CF), with
+Lava's own ports and virtual ports, and plain arrays for the channels between them.  It shares nothing with `sim`: the
+step of a network is Lava's, and only who waits for whom is decided here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from neuro_deploy.backends.base import Job
 from neuro_deploy.backends.lava import plan_of
 from neuro_deploy.backends.lava_mend import import_lava
 from neuro_deploy.backends.lava_plan import Cell, Plan
-from neuro_deploy.neurons import part
 from neuro_deploy.program import ChipProgram
 from neuro_deploy.trace import Recording, Trace
 
@@ -28,10 +27,10 @@ class Blocked(Exception):
 
 
 class Channel:
-    """One token of the source port's dtype, as Lava's channels carry it."""
+    """One token of the source port's shape and dtype, as Lava's channels carry it."""
 
-    def __init__(self, size: int, dtype: type) -> None:
-        self.buffer = np.zeros(size, dtype)
+    def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
+        self.buffer = np.zeros(shape, dtype)
         self.full = False
 
     def send(self, data: Any) -> None:
@@ -44,31 +43,39 @@ class Channel:
         return self.buffer.copy()
 
 
-def build(node: Any) -> Any:
-    """A process model with its Vars, made by Lava's own builder."""
-    from lava.magma.compiler.builders.py_builder import PyProcessBuilder
-    from lava.magma.compiler.utils import VarInitializer
+class Built:
+    """A process model, made by Lava's own builder, and the channels that end in its ports."""
 
-    builder = PyProcessBuilder(node.model, 0, node.process.proc_params)
-    builder.set_variables([VarInitializer(v.name, v.shape, v.init, v.id) for v in node.process.vars])
-    return builder.build()
+    def __init__(self, node: Any) -> None:
+        from lava.magma.compiler.builders.py_builder import PyProcessBuilder
+        from lava.magma.compiler.utils import VarInitializer
+
+        builder = PyProcessBuilder(node.model, 0, node.process.proc_params)
+        builder.set_variables([VarInitializer(v.name, v.shape, v.init, v.id) for v in node.process.vars])
+        self.process, self.model = node.process, builder.build()
+        self.channels: dict[str, dict[str, Channel]] = {}
+
+    def plug(self) -> None:
+        """Lava's ports, with their channels; a receiving one with the transformations on the way to it."""
+        from lava.magma.core.model.py.ports import IdentityTransformer, VirtualPortTransformer
+
+        for name, channels in self.channels.items():
+            port, kind = getattr(self.process, name), getattr(type(self.model), name)
+            extra = []
+            if not name.endswith("out"):
+                transforms = port.get_incoming_transform_funcs()
+                extra = [VirtualPortTransformer(channels, transforms) if transforms else IdentityTransformer()]
+            made = kind.cls(list(channels.values()), self.model, port.shape, kind.d_type, *extra)
+            setattr(self.model, name, made)
 
 
-def give_port(model: Any, name: str, size: int) -> Any:
-    """One of Lava's own ports, connected to nothing yet."""
-    from lava.magma.core.model.py.ports import IdentityTransformer
-
-    lava_type = getattr(type(model), name)
-    extra = () if name.endswith("out") else (IdentityTransformer(),)
-    setattr(model, name, lava_type.cls([], model, (size,), lava_type.d_type, *extra))
-    return model
-
-
-def connect(source: Any, out: str, target: Any, into: str, size: int) -> Channel:
+def connect(source: Built, out: str, target: Built, into: str) -> Channel:
     """A channel between two ports."""
-    channel = Channel(size, getattr(type(source), out).d_type)
-    getattr(source, out).csp_ports.append(channel)
-    getattr(target, into).csp_ports.append(channel)
+    from lava.magma.core.process.ports.ports import create_port_id
+
+    channel = Channel(getattr(source.process, out).shape, getattr(type(source.model), out).d_type)
+    source.channels.setdefault(out, {})[create_port_id(target.process.id, into)] = channel
+    target.channels.setdefault(into, {})[create_port_id(source.process.id, out)] = channel
     return channel
 
 
@@ -76,21 +83,21 @@ class Sample:
     """All models of a plan, fresh, for one sample."""
 
     def __init__(self, plan: Plan, network: Any) -> None:
-        self.plan = plan
-        self.sources = {name: build(node) for name, node in network.sources.items()}
-        self.cells = {name: build(node) for name, node in network.cells.items()}
-        self.wires = [build(node) for node in network.wires]
+        self.plan, self.network = plan, network
+        self.sources = {name: Built(node) for name, node in network.sources.items()}
+        self.cells = {name: Built(body) for name, body in network.cells.items()}
+        self.wires = [Built(node) for node in network.wires]
         self.channels: list[Channel] = []
-        for source in plan.sources:
-            give_port(self.sources[source.name], "s_out", source.data.shape[2])
-        for cell in plan.cells:
-            give_port(give_port(self.cells[cell.name], "a_in", cell.size), "s_out", cell.size)
         senders = {**self.sources, **self.cells}
-        for wire, model in zip(plan.wires, self.wires, strict=True):
-            targets, sources = wire.weight.shape
-            give_port(give_port(model, "s_in", sources), "a_out", targets)
-            self.channels.append(connect(senders[wire.source], "s_out", model, "s_in", sources))
-            self.channels.append(connect(model, "a_out", self.cells[wire.target], "a_in", targets))
+        for name, built in senders.items():
+            built.channels["s_out"] = {}
+            if name in self.cells:
+                built.channels["a_in"] = {}
+        for wire, built in zip(plan.wires, self.wires, strict=True):
+            self.channels.append(connect(senders[wire.source], "s_out", built, "s_in"))
+            self.channels.append(connect(built, "a_out", self.cells[wire.target], "a_in"))
+        for built in (*senders.values(), *self.wires):
+            built.plug()
 
     def step(self, sample: int, row: int) -> None:
         """One step of the network: synapses send and wait, neurons run, synapses receive."""
@@ -98,22 +105,23 @@ class Sample:
             channel.full = False
         for wire in self.wires:
             try:
-                wire.run_spk()
+                wire.model.run_spk()
                 raise AssertionError("a synapse ran without input")
             except Blocked:
                 pass
         for source in self.sources.values():
-            source.time_step = sample * self.plan.rows + row + 1
-            source.run_spk()
+            source.model.time_step = sample * self.plan.rows + row + 1
+            source.model.run_spk()
         for cell in self.plan.cells:
             self.bias(cell, row)
-            self.cells[cell.name].run_spk()
+            self.cells[cell.name].model.run_spk()
         for wire in self.wires:
-            wire.run_spk()
+            wire.model.run_spk()
 
     def bias(self, cell: Cell, row: int) -> None:
         """The bias acts from row `latency` on."""
-        getattr(self.cells[cell.name], part(cell.kind, "lava").BIAS)[:] = cell.bias if row >= cell.latency else 0
+        name = self.network.cells[cell.name].bias
+        getattr(self.cells[cell.name].model, name)[:] = cell.bias if row >= cell.latency else 0
 
 
 def run_spk(program: ChipProgram, x: np.ndarray) -> Trace:
@@ -131,7 +139,8 @@ def run_spk(program: ChipProgram, x: np.ndarray) -> Trace:
         for row in range(plan.rows):
             models.step(sample, row)
             for cell in plan.cells:
-                record(seen.setdefault(cell.name, {}), models.cells[cell.name], cell, plan, sample, row)
+                record(seen.setdefault(cell.name, {}), models, cell, sample, row)
+    forget()
     populations = {
         p.name: Recording(
             p.shape, p.latency, p.unit, {k: a.reshape(*a.shape[:2], *p.shape) for k, a in seen[p.name].items()}
@@ -141,10 +150,20 @@ def run_spk(program: ChipProgram, x: np.ndarray) -> Trace:
     return Trace(populations, x.shape[0], program.dt, "run_spk", "integer", program.digest)
 
 
-def record(into: dict[str, np.ndarray], model: Any, cell: Cell, plan: Plan, sample: int, row: int) -> None:
-    for name in ("spikes", *part(cell.kind, "lava").SHOWS["fixed_pt"]):
+def record(into: dict[str, np.ndarray], models: Sample, cell: Cell, sample: int, row: int) -> None:
+    model, plan = models.cells[cell.name].model, models.plan
+    for name in ("spikes", *models.network.cells[cell.name].shows):
         array = into.setdefault(name, np.zeros((plan.rows, plan.batch, cell.size), np.int64))
         array[row, sample] = model.s_out_buff if name == "spikes" else getattr(model, name)
+
+
+def forget() -> None:
+    """Lava keeps every process and Var that was ever made."""
+    from lava.magma.core.process.process import ProcessServer
+    from lava.magma.core.process.variable import VarServer
+
+    ProcessServer().processes.clear()
+    VarServer().vars.clear()
 
 
 def differences(one: Trace, other: Trace) -> dict[str, int]:

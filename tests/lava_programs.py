@@ -1,123 +1,176 @@
-"""ChipPrograms at the edges of their registers, for the tests that compare executors."""
+"""ChipPrograms at the edges of their registers: the numbers of a draft (lava_drafts.py), and what a run of them met."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
+from lava_drafts import Draft, Layer, Link
 
-from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population
+from neuro_deploy.neurons import spec
+from neuro_deploy.program import ChipProgram, Encoder, Population
+from neuro_deploy.program.data import Synapse
 from neuro_deploy.trace import Trace
+from neuro_deploy.wiring import Conv, Dense, Wiring, to_sparse
 
 DECAYS = (0, 1, 2047, 2048, 4094, 4095)
 MIXED = (-256, -254, -128, -2, 0, 2, 126, 128, 254)
 POSITIVE = (0, 1, 127, 128, 255)
-STYLES = ("gentle", "edge", "violent")
-"""gentle: small multiples of 64, so that h meets k*theta; edge: 2^k - 1, 2^k, -2^k; violent: registers overflow."""
+EXPONENTS = {"gentle": (0,), "edge": (-9, -3, -1, 0, 1, 3), "violent": (5, 7, 10, 13, 17, 21, 24)}
+LIMIT = (1 << 23) - 1
 
 
-def pick(rng: np.random.Generator, values: tuple[int, ...], size: int | tuple[int, int]) -> np.ndarray:
+def pick(rng: np.random.Generator, values: Any, size: Any) -> np.ndarray:
     return rng.choice(np.asarray(values), size)
 
 
 def edges(low: int, high: int) -> tuple[int, ...]:
     """low, high and all of 2^k - 1, 2^k, -2^k between."""
-    powers = [v for k in range(18) for v in ((1 << k) - 1, 1 << k, -(1 << k))]
+    powers = [v for k in range(24) for v in ((1 << k) - 1, 1 << k, -(1 << k))]
     return tuple(sorted({low, high, *(v for v in powers if low <= v <= high)}))
 
 
-def neurons(rng: np.random.Generator, style: str, size: int) -> dict[str, np.ndarray]:
-    """What CF and LIF have in common: dv, bias_mant, bias_exp."""
-    gentle = style == "gentle"
-    return {
-        "dv": pick(rng, (0, 4095) if gentle else DECAYS, size),
-        "bias_mant": pick(rng, (-1, 0, 1, 2) if gentle else edges(-4096, 4095), size),
-        "bias_exp": np.asarray(6) if gentle else pick(rng, (0, 1, 6, 7), size),
+def parameter(rng: np.random.Generator, layer: Layer, gentle: Any, low: int, high: int, edge: Any = ()) -> np.ndarray:
+    """One per neuron, sometimes one for all; by style: of `gentle`, of `edge` (by default powers of two), of all."""
+    size = () if rng.random() < 0.15 else (int(np.prod(layer.shape)),)
+    if layer.style == "any":
+        return rng.integers(low, high + 1, size)
+    return pick(rng, gentle if layer.style == "gentle" else (edge or edges(low, high)), size)
+
+
+def population(rng: np.random.Generator, name: str, layer: Layer, latency: int) -> Population:
+    """The integers of a population."""
+    style, kind = layer.style, layer.kind.partition("-")[0]
+    params = {
+        "dv": parameter(rng, layer, (0, 4095, 4096), 0, 4096, (*DECAYS, 4096)),
+        "bias_mant": parameter(rng, layer, (-1, 0, 1, 2), -4096, 4095),
+        "bias_exp": parameter(rng, layer, (6,), 0, 7, (0, 1, 6, 7)),
     }
+    if kind != "cf" or "current" in layer.kind:
+        params["du"] = parameter(rng, layer, (0, 4095), 0, 4095, DECAYS)
+    if kind == "lif":
+        top = {"edge": 1000}.get(style, (1 << 17) - 1)
+        params["vth"] = parameter(rng, layer, (1, 2, 3, 4), 1, top)
+    if layer.kind == "lif-reset":
+        params["v_reset"] = parameter(rng, layer, (-128, -64, -1, 1, 64, 128), -LIMIT, LIMIT)
+    if kind == "cf":
+        params["rounds"] = np.asarray(pick(rng, (1, 2, 3, 3, 7), ()))
+        params["rounds_neg"] = np.asarray(pick(rng, (1, 2, 3), ()) if "signed" in layer.kind else 0)
+        for vth, rounds in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
+            top = min({"edge": 400}.get(style, 1 << 17), ((1 << 17) - 1) // max(1, int(params[rounds])))
+            params[vth] = parameter(rng, layer, (1, 2, 3, 4), 1, top)
+    return Population(name, kind, layer.shape, params, latency, np.asarray(1.0))
 
 
-def cf(rng: np.random.Generator, name: str, style: str, size: int, latency: int, signed: bool) -> Population:
-    rounds = int(rng.choice([1, 2, 3, 3, 7]))
-    rounds_neg = int(rng.choice([1, 2, 3])) if signed else 0
-    tops = {"gentle": 4, "edge": 400, "violent": 1 << 17}
-    params = neurons(rng, style, size) | {"rounds": np.asarray(rounds), "rounds_neg": np.asarray(rounds_neg)}
-    for vth, most in (("vth", rounds), ("vth_neg", max(1, rounds_neg))):
-        top = min(tops[style], ((1 << 17) - 1) // most)
-        params[vth] = pick(rng, (1, 2, 3, 4) if style == "gentle" else edges(1, top), size)
-    return Population(name, "cf", (size,), params, latency, np.asarray(1.0))
-
-
-def lif(rng: np.random.Generator, name: str, style: str, size: int, latency: int) -> Population:
-    tops = {"gentle": 4, "edge": 1000, "violent": (1 << 17) - 1}
-    du = pick(rng, (0, 4095) if style == "gentle" else DECAYS, size)
-    params = neurons(rng, style, size) | {"du": du, "vth": pick(rng, edges(1, tops[style]), size)}
-    return Population(name, "lif", (size,), params, latency, np.asarray(1.0))
-
-
-def synapse(rng: np.random.Generator, style: str, source: tuple[str, int], target: Population) -> DenseSynapse:
-    """A synapse with all signs or one, an exponent and a delay."""
-    shape = (target.size, source[1])
+def weights(rng: np.random.Generator, style: str, wild: bool, shape: tuple[int, ...]) -> np.ndarray:
+    """Of one sign or of both, and then even; wild: beyond 8 bits too, as only Lava's Conv takes them."""
     mode = int(rng.integers(4))
-    values: tuple[int, ...] = {0: POSITIVE, 1: tuple(-v for v in POSITIVE)}.get(mode, MIXED)
+    if style == "any" and wild:
+        return rng.integers(-3000, 3001, shape)
+    if style == "any":
+        return {0: rng.integers(0, 256, shape), 1: -rng.integers(0, 256, shape)}.get(
+            mode, 2 * rng.integers(-128, 128, shape)
+        )
     if style == "gentle":
-        values = {0: (0, 1, 2), 1: (0, -1)}.get(mode, (-2, 0, 2, 4))
-    exponents = {"gentle": (0,), "edge": (-9, -3, -1, 0, 1, 3), "violent": (5, 7, 10, 13, 17, 21, 24)}
-    return DenseSynapse(
-        f"{source[0]}-{target.name}",
-        source[0],
-        target.name,
-        pick(rng, values, shape).astype(np.int32),
-        int(rng.choice(exponents[style])),
-        int(rng.choice([0, 0, 1, 3])),
-    )
+        return pick(rng, {0: (0, 1, 2), 1: (0, -1)}.get(mode, (-2, 0, 2, 4)), shape)
+    return pick(rng, {0: POSITIVE, 1: tuple(-v for v in POSITIVE)}.get(mode, MIXED), shape)
 
 
-def program(rng: np.random.Generator, kinds: tuple[str, ...], styles: tuple[str, ...], signed: bool) -> ChipProgram:
-    """Populations in a chain, with skips, recurrence and delays; latencies that may be later than the first spike.
+def synapse(rng: np.random.Generator, style: str, link: Link, source: Any, target: Population, most: int) -> Synapse:
+    """The integers of a synapse.  source: the shape of what sends; most: the largest |spike|."""
+    exponent = int(rng.integers(-9, 13) if style == "any" else rng.choice(EXPONENTS[style]))
+    name, wiring = f"{link.source}-{target.name}-{link.wiring}", Wiring
+    if link.window is not None:
+        geometry = link.window
+        shape = (geometry.channels, source[0] // geometry.groups, *geometry.kernel)
+        direct = link.delay == 0 and exponent >= 0
+        values = weights(rng, style, direct, shape)
+        reach = int(np.abs(values).reshape(len(values), -1).sum(axis=1).max()) * most
+        while reach and (reach << exponent >= 1 << 31 if direct else reach * 2.0**exponent >= LIMIT):
+            exponent -= 1
+            assert not direct or exponent >= 0
+        wiring = Conv(values, source, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    else:
+        values = weights(rng, style, False, (target.size, int(np.prod(source))))
+        wiring = Dense(values)
+        if link.wiring == "sparse":
+            wiring = to_sparse(Dense(np.where(rng.random(values.shape) < 0.5, values, 0)))
+    return Synapse(name, link.source, target.name, wiring, exponent, link.delay)
 
-    kinds: "cf" or "lif" for each population; styles: one for each; signed: polarity of CF, and of half the inputs.
-    """
-    bits = int(rng.choice([1, 4, 8, 16]))
-    negative = signed and bits > 1 and bool(rng.integers(2))
-    high = (1 << (bits - negative)) - 1
-    encoder = Encoder("in", (int(rng.integers(1, 6)),), 1, 1, bits, negative, -high - 1 if negative else 0, high)
+
+def program(draft: Draft) -> ChipProgram:
+    """The numbers of a draft.  Latencies may be later than the first spike."""
+    rng = np.random.default_rng(draft.seed)
+    high = (1 << (draft.bits - draft.negative)) - 1
+    low = -high - 1 if draft.negative else 0
+    encoder = Encoder("in", draft.shape, 1, 1, draft.bits, draft.negative, low, high)
+    shapes, most = {"in": draft.shape}, {"in": max(high, -low)}
     populations: list[Population] = []
-    synapses: list[DenseSynapse] = []
-    before = (encoder.name, encoder.shape[0])
-    for depth, (kind, style) in enumerate(zip(kinds, styles, strict=True)):
-        size, latency = int(rng.integers(1, 8)), depth + 1 + int(rng.integers(0, 3))
-        name = f"p{depth}"
-        new = cf(rng, name, style, size, latency, signed) if kind == "cf" else lif(rng, name, style, size, latency)
+    synapses: list[Synapse] = []
+    for index, layer in enumerate(draft.layers):
+        new = population(rng, f"p{index}", layer, index + 1 + layer.late)
         populations.append(new)
-        synapses.append(synapse(rng, style, before, new))
-        if depth and rng.integers(2):
-            synapses.append(synapse(rng, style, (encoder.name, encoder.shape[0]), new))
-        if rng.integers(2):
-            synapses.append(synapse(rng, style, (name, size), new))
-        before = (name, size)
+        shapes[new.name] = layer.shape
+        most[new.name] = max(map(abs, spec(new.kind).spike_range(new.params)))
+        for number, link in enumerate(layer.links):
+            made = synapse(rng, layer.style, link, shapes[link.source], new, most[link.source])
+            synapses.append(Synapse(f"{made.name}{number}", *(getattr(made, k) for k in FIELDS)))
     return ChipProgram("loihi2", 1e-3, 64, (encoder,), tuple(populations), tuple(synapses), None, False)
 
 
-def spikes_in(rng: np.random.Generator, encoder: Encoder, steps: int, batch: int) -> np.ndarray:
-    """Input of extremes and anything between: float64 (T, B, N)."""
+FIELDS = ("source", "target", "wiring", "exponent", "delay")
+
+
+def spikes_in(draft: Draft, steps: int, batch: int) -> np.ndarray:
+    """Input of extremes, zeros and anything between: float64 (T, B, C, H, W)."""
+    rng = np.random.default_rng(draft.seed + 1)
+    encoder = program(draft).encoders[0]
     shape = (steps, batch, *encoder.shape)
     extreme = rng.choice([encoder.low, 0, 1, encoder.high], shape)
     return np.where(rng.random(shape) < 0.5, extreme, rng.integers(encoder.low, encoder.high + 1, shape)).astype(float)
 
 
+def flavour(p: Population) -> str:
+    """The kind, and what not every population of it has."""
+    extra = {"cf": "du", "lif": "v_reset"}.get(p.kind, "")
+    return f"{p.kind} with {extra}" if extra in p.params else p.kind
+
+
 def events(case: ChipProgram, trace: Trace) -> Counter[str]:
-    """What a run met: clips and wraps, graded values, potentials that are exactly k * theta."""
+    """What a run met: who fires, clips and wraps, graded values, potentials that are exactly k * theta, structures."""
     met: Counter[str] = Counter()
     for p in case.populations:
         met.update({k: n for k, n in trace.counters[p.name].items() if n})
         data = trace.populations[p.name].data
-        met[f"{p.kind} fires"] += int(data["spikes"].any())
+        fires = data["spikes"].any()
+        met[f"{flavour(p)} {'fires' if p.kind != 'li' else 'moves'}"] += int(
+            data["v"].any() if p.kind == "li" else fires
+        )
+        met[f"{p.kind} without memory"] += int((p.params["dv"] == 4096).any() and data["v"].any())
+        met[f"{p.kind} after latency 1"] += int(p.latency > 1)
         if p.kind == "cf":
             met.update({f"value {k}": int((data["spikes"] == k).sum()) for k in (-1, 1, 2, 3)})
-        theta = np.broadcast_to(p.params["vth"] << 6, (p.size,))
-        most = int(p.params["rounds"]) if p.kind == "cf" else 1
-        for k in range(1, most + 1):
-            met[f"{p.kind} h == k*theta"] += int((data["h"] == k * theta).sum())
-    met["recurrent"] += any(s.source == s.target for s in case.synapses)
-    met["delayed"] += any(s.delay for s in case.synapses)
+        if p.kind != "li":
+            theta = np.broadcast_to(p.params["vth"] << 6, (p.size,)).reshape(p.shape)
+            for k in range(1, (int(p.params["rounds"]) if p.kind == "cf" else 1) + 1):
+                met[f"{p.kind} h == k*theta"] += int((data["h"] == k * theta).sum())
+        met["several synapses"] += sum(s.target == p.name for s in case.synapses) > 1
+    for s in case.synapses:
+        met.update(structure(s))
     return met
+
+
+def structure(s: Synapse) -> list[str]:
+    """What is special about a synapse."""
+    found = [s.kind, *([f"{s.kind} delayed"] if s.delay else []), *(["recurrent"] if s.source == s.target else [])]
+    found += [f"{s.kind} shifted {'right' if s.exponent < 0 else 'left'}"] if s.exponent else []
+    if isinstance(s.wiring, Conv):
+        w = s.wiring
+        found += [
+            f"conv {k}" for k, rest in (("stride", 1), ("padding", 0), ("dilation", 1)) if max(getattr(w, k)) > rest
+        ]
+        found += ["conv groups"] if w.groups > 1 else []
+        found += ["conv 1-D"] if w.source_shape[1] == 1 and w.weight.shape[3] > 1 else []
+        found += ["conv 2-D"] if min(w.weight.shape[2:]) > 1 else []
+    return found

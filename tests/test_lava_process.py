@@ -23,6 +23,7 @@ from neuro_deploy.backends.lava_install import two_neurons
 from neuro_deploy.backends.lava_plan import Plan
 from neuro_deploy.backends.lava_process import default_timeout, living, run_plan
 from neuro_deploy.errors import BackendError, LavaMissingError, LavaTimeoutError
+from neuro_deploy.wiring import Dense
 
 pytestmark = pytest.mark.lava
 
@@ -97,7 +98,7 @@ def test_an_exception_in_one_of_lavas_processes_arrives(groups: list[int]) -> No
 
 def test_an_error_while_a_network_is_built_arrives(groups: list[int]) -> None:
     good = plan()
-    bad = replace(good, wires=(replace(good.wires[0], weight=np.zeros((3, 1), np.int32)), good.wires[1]))
+    bad = replace(good, wires=(replace(good.wires[0], wiring=Dense(np.zeros((3, 1), np.int32))), good.wires[1]))
     with pytest.raises(BackendError, match=r"Lava failed in the Lava run: .*[Ss]hape"):
         run_plan(bad, 100, quiet)
 

@@ -1,7 +1,7 @@
 """A NIR graph in Lava's floating-point simulation (float64): a second opinion on the float network.
 
-Linear chains are composed into one Dense each, and time is the chip's: a population computes its logical step t in row
-latency + t.  float64 and another order of sums, so potentials differ from `reference` (float32) by rounding.
+Linear chains are composed into one synapse each, and time is the chip's: a population computes its logical step t in
+row latency + t.  float64 and another order of sums, so potentials differ from `reference` (float32) by rounding.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from ..graph import Composed, compose, read_graph
 from ..trace import Recording, Trace
 from .base import Job
 from .lava import provenance
-from .lava_plan import Cell, Plan, Source, Wire
+from .lava_plan import Cell, Plan, Source
 from .lava_process import run_plan
+from .lava_wires import float_wire
 
 
 def plan_of(network: Composed, job: Job) -> Plan:
@@ -36,13 +37,17 @@ def plan_of(network: Composed, job: Job) -> Plan:
         sources=(Source(given.name, job.x.reshape(job.steps, job.batch, -1).astype(np.float64)),),
         cells=tuple(
             Cell(
-                p.name, p.neuron.kind, p.neuron.size, p.latency, p.bias, {k: p.neuron.flat(k) for k in p.neuron.params}
+                p.name,
+                p.neuron.kind,
+                p.neuron.size,
+                p.latency,
+                p.bias,
+                {k: p.neuron.flat(k) for k in p.neuron.params},
+                job.keeps(p.name),
             )
             for p in network.populations
         ),
-        wires=tuple(
-            Wire(s.name, s.source, s.target, s.weight, 0, s.delay, graded=True, mode="") for s in network.synapses
-        ),
+        wires=tuple(float_wire(s.name, s.source, s.target, s.wiring, s.delay) for s in network.synapses),
     )
 
 
@@ -54,8 +59,8 @@ def run_composed(network: Composed, job: Job) -> Trace:
     spikes = np.zeros((plan.rows, job.batch, *given.shape))
     spikes[: job.steps] = job.x
     one = np.asarray(1.0)
-    populations = {given.name: Recording(given.shape, 0, one, {"spikes": spikes})}
-    for p in network.populations:
+    populations = {given.name: Recording(given.shape, 0, one, {"spikes": spikes})} if job.keeps(given.name) else {}
+    for p in (p for p in network.populations if job.keeps(p.name)):
         shape = (plan.rows, job.batch, *p.neuron.shape)
         data = {name: array.reshape(shape) for name, array in outcome.data[p.name].items()}
         populations[p.name] = Recording(p.neuron.shape, p.latency, one, data)

@@ -20,7 +20,7 @@ from .lava_mend import INSTALL
 DISTRIBUTION = "lava-nc"
 VERSION = "0.10.0"
 """The newest release; it declares Python < 3.11 and numpy < 2, and runs beyond them (backends/lava_mend.py)."""
-REQUIREMENTS = ("asteval>=0.9.31", "networkx>=2.8", "scipy>=1.11")
+REQUIREMENTS = ("asteval>=0.9.31", "networkx>=2.8")
 """What it imports beside what neuro_deploy needs itself: our extra `lava`."""
 
 

@@ -9,6 +9,8 @@ lava-nc 0.10.0 is the newest release and was written for Python 3.10 and numpy 1
   before.  That call is made void during the import; who runs Lava sets "fork" (backends/lava_worker.py).
 * **`np.reshape(newshape=)`**, gone in numpy 2.4: `ReshapePort` (so `port.reshape()`, `port.flatten()`) gets
   transformations that pass the shape by position.
+* **Small integers in `lava.proc.conv`**: geometry comes as int8, with which numpy 2 computes in int8, so that more than
+  127 channels or a side beyond 127 fail; `conv` gets Python's integers.
 * **Arrays of one element as scalars**, gone in numpy 2.4: `lava.proc.graded.models.inv_sqrt` gets a scalar, and
   `PyAllocatorModel` of `lava.proc.clp.nsm.models` runs with its counter as an array without axes.
 
@@ -42,6 +44,7 @@ MODULES = (
     "lava.magma.runtime.runtime",
     "lava.proc.lif.models",
     "lava.proc.dense.models",
+    "lava.proc.sparse.models",
     "lava.proc.io.source",
     "lava.proc.graded.models",
     "lava.proc.clp.nsm.models",
@@ -64,6 +67,21 @@ def import_lava() -> None:
         why = "is not installed" if absent else f"cannot be imported ({type(error).__name__}: {error})"
         raise LavaMissingError(f"Lava {why}; run '{INSTALL}'") from error
     _mend_numpy()
+
+
+@functools.cache
+def import_conv() -> None:
+    """Import lava.proc.conv, mended; apart, because scipy.signal takes as long as all the rest."""
+    import_lava()
+    importlib.import_module("lava.proc.conv.models")
+    utils = sys.modules["lava.proc.conv.utils"]
+    conv = utils.conv
+
+    @functools.wraps(conv)
+    def of_integers(input_: Any, weight: Any, *geometry: Any) -> Any:
+        return conv(input_, weight, *(np.asarray(part).tolist() for part in geometry))
+
+    setattr(utils, "conv", of_integers)  # noqa: B010
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import json
 import os
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..wiring import WIRINGS, Wiring
 
 FILE = "plan.npz"
 ERROR = "error.json"
@@ -25,7 +26,7 @@ ERROR = "error.json"
 WITNESSES = "witnesses.json"
 """Population -> whose model judges it."""
 MAX_DELAY = 63
-"""Lava's DelayDense takes delays of 6 bits."""
+"""Lava's DelayDense and DelaySparse take delays of 6 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A population.  params: each () or (N,); bias: (N,), acting from row `latency` on."""
+    """A population.  params: each () or (N,); bias: (N,), acting from row `latency` on; kept: False: not recorded."""
 
     name: str
     kind: str
@@ -46,16 +47,20 @@ class Cell:
     latency: int
     bias: NDArray[Any]
     params: Mapping[str, NDArray[Any]]
+    kept: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Wire:
-    """A synapse.  weight: (N_target, N_source); mode: Lava's sign mode; graded: spikes have a payload."""
+    """A synapse.  wiring: as Lava's process of its kind gets it; mode: Lava's sign mode; graded: spikes have a payload.
+
+    A convolution has neither a delay nor an exponent: see backends/lava_wires.py.
+    """
 
     name: str
     source: str
     target: str
-    weight: NDArray[Any]
+    wiring: Wiring
     exponent: int
     delay: int
     graded: bool
@@ -80,32 +85,13 @@ class Plan:
     wires: tuple[Wire, ...]
 
 
-def sign_mode(name: str, weight: NDArray[Any]) -> str:
-    """The sign mode in which Lava's fixed-point Dense keeps every weight: EXCITATORY, INHIBITORY or MIXED.
-
-    Source: lava-nc 0.10.0, lava/utils/weightutils.py, clip_weights and truncate_weights at 8 bits.
-    Raises: BackendError naming the synapse and a weight that Lava would change.
-    """
-    mixed = (weight % 2 == 0) & (weight >= -256) & (weight <= 254)
-    kept = {
-        "EXCITATORY": (weight >= 0) & (weight <= 255),
-        "INHIBITORY": (weight <= 0) & (weight >= -255),
-        "MIXED": mixed,
-    }
-    for mode, good in kept.items():
-        if good.all():
-            return mode
-    raise BackendError(
-        f"{name}: Lava's Dense would change {int((~mixed).sum())} weights, the first {int(weight[~mixed][0])}; weights "
-        "of both signs must be even and in [-256, 254], of one sign within 255; compile for 8-bit weights, as of loihi2"
-    )
-
-
 def check_plan(plan: Plan) -> None:
     """Raise BackendError for a delay above 63, or for a population that nothing connects with the rest."""
     for wire in plan.wires:
         if wire.delay > MAX_DELAY:
-            raise BackendError(f"{wire.name}: delay {wire.delay} exceeds {MAX_DELAY}, the most that Lava's Dense has")
+            raise BackendError(
+                f"{wire.name}: delay {wire.delay} exceeds {MAX_DELAY}, the most that Lava's synapses have"
+            )
     reached = {plan.sources[0].name} if plan.sources else set()
     for _ in plan.cells:
         for wire in plan.wires:
@@ -117,19 +103,40 @@ def check_plan(plan: Plan) -> None:
         raise BackendError(f"Lava runs one connected network, but {', '.join(apart) or 'the input'} is not part of it")
 
 
+def _flat(part: Source | Cell | Wire) -> dict[str, Any]:
+    """The fields of a part; those of its parameters and its wiring as `params.NAME` and `wiring.NAME`."""
+    values = {f.name: getattr(part, f.name) for f in fields(part)}
+    found = {f"params.{name}": value for name, value in values.pop("params", {}).items()}
+    wiring = values.pop("wiring", None)
+    if wiring is not None:
+        found |= {f"wiring.{f.name}": getattr(wiring, f.name) for f in fields(wiring)} | {"wiring.kind": wiring.kind}
+    return values | found
+
+
+def _part(kind: type, flat: Mapping[str, Any]) -> Any:
+    """A part from what `_flat` gave."""
+    values: dict[str, Any] = {key: value for key, value in flat.items() if "." not in key}
+    inner: dict[str, dict[str, Any]] = {"params": {}, "wiring": {}}
+    for key, value in flat.items():
+        outer, dot, name = key.partition(".")
+        if dot:
+            inner[outer][name] = tuple(value) if isinstance(value, list) else value
+    if kind is Cell:
+        values["params"] = inner["params"]
+    if kind is Wire:
+        values["wiring"] = WIRINGS[inner["wiring"].pop("kind")](**inner["wiring"])
+    return kind(**values)
+
+
 def save_plan(plan: Plan, folder: Path) -> None:
     """Write the plan into a folder."""
     arrays: dict[str, NDArray[Any]] = {}
     head: dict[str, Any] = {key: getattr(plan, key) for key in ("arithmetic", "rows", "batch", "record")}
     for section in Plan.PARTS:
-        head[section] = []
-        for index, part in enumerate(getattr(plan, section)):
-            values = {f.name: getattr(part, f.name) for f in fields(part)}
-            params = {f"params.{k}": v for k, v in values.pop("params", {}).items()}
-            for key, value in [*values.items(), *params.items()]:
-                if isinstance(value, np.ndarray):
-                    arrays[f"{section}.{index}.{key}"] = value
-            head[section].append({k: v for k, v in values.items() if not isinstance(v, np.ndarray)})
+        flat = [_flat(part) for part in getattr(plan, section)]
+        head[section] = [{k: v for k, v in part.items() if not isinstance(v, np.ndarray)} for part in flat]
+        for index, part in enumerate(flat):
+            arrays |= {f"{section}.{index}.{k}": v for k, v in part.items() if isinstance(v, np.ndarray)}
     np.savez(folder / FILE, head=np.asarray(json.dumps(head)), **arrays)  # type: ignore[arg-type]
 
 
@@ -137,16 +144,14 @@ def load_plan(folder: Path) -> Plan:
     """Read a plan."""
     with np.load(folder / FILE, allow_pickle=False) as archive:
         head = json.loads(str(archive["head"]))
-        plain = Plan(**{**head, "record": tuple(head["record"]), "sources": (), "cells": (), "wires": ()})
         parts: dict[str, list[Any]] = {section: [] for section in Plan.PARTS}
         for section, kind in Plan.PARTS.items():
             for index, values in enumerate(head[section]):
                 prefix = f"{section}.{index}."
                 arrays = {k.removeprefix(prefix): archive[k] for k in archive.files if k.startswith(prefix)}
-                params = {k.removeprefix("params."): v for k, v in arrays.items() if k.startswith("params.")}
-                arrays = {k: v for k, v in arrays.items() if not k.startswith("params.")}
-                parts[section].append(kind(**values, **arrays, **({"params": params} if kind is Cell else {})))
-        return replace(plain, sources=tuple(parts["sources"]), cells=tuple(parts["cells"]), wires=tuple(parts["wires"]))
+                parts[section].append(_part(kind, values | arrays))
+    sections = {section: tuple(found) for section, found in parts.items()}
+    return Plan(**{**head, **sections, "record": tuple(head["record"])})
 
 
 def record_file(folder: Path, index: int, variable: str) -> Path:

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, LavaMissingError, LavaTimeoutError
 from ..trace import VARIABLES
+from ..wiring import Conv
 from .base import Progress
-from .lava_plan import ERROR, WITNESSES, Plan, check_plan, record_file, save_plan
+from .lava_plan import ERROR, WITNESSES, Plan, Wire, check_plan, record_file, save_plan
 from .lava_worker import DONE, MARK, remove_scratch
 
 TICK = 0.2
@@ -45,9 +46,15 @@ class Outcome(NamedTuple):
 
 def default_timeout(plan: Plan) -> float:
     """Seconds that a run may take: two minutes, and for each step ten times what it usually takes."""
-    weights = sum(wire.weight.size * (1 + wire.delay) for wire in plan.wires)
+    weights = sum(_products(wire) * (1 + wire.delay) for wire in plan.wires)
     parts = len(plan.sources) + len(plan.cells) + len(plan.wires)
     return 120.0 + plan.rows * plan.batch * (0.05 * parts + 1e-7 * weights)
+
+
+def _products(wire: Wire) -> int:
+    """Products of weights and spikes in a step, all spikes counted."""
+    wiring = wire.wiring
+    return wiring.weight.size * (int(np.prod(wiring.target_shape[1:])) if isinstance(wiring, Conv) else 1)
 
 
 def run_plan(plan: Plan, timeout: float | None, progress: Progress) -> Outcome:

@@ -1,9 +1,10 @@
 """CF in Lava: a process of ours, written from the equations of docs/semantics.md.
 
-It shares no function with integer.py or `backends/sim`, so that the agreement of the two proves something: here the
-potential goes round in a loop over k.  See neurons/__init__.py for the interface.
+It shares no function with integer.py or the simulator, so that the agreement of the two proves something: here the
+potential goes round in a loop over k.  See neurons/lava.py for the interface.
 
-    h = clip(sgn(v) * ((|v| * (4096 - dv)) >> 12) + (a << 6) + bias, -(2^23 - 1), 2^23 - 1)
+    u = wrap( sgn(u) * ((|u| * (4095 - du)) >> 12) + (a << 6) )           with a current: int32, then into (-2^23, 2^23]
+    h = clip( sgn(v) * ((|v| * (4096 - dv)) >> 12) + x + bias )           x = u, or a << 6;  +-(2^23 - 1)
     s = #{k in 1..K : h > k * theta} - #{k in 1..K_neg : h < -k * theta_neg}              theta = vth << 6
     v = h - s * theta   (s >= 0),   h - s * theta_neg   (s < 0)
 """
@@ -25,12 +26,12 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from ..lava import Body, each
+
 WITNESS = "our circulate-firing process in Lava"
-STATES = ("v",)
-BIAS = "bias_mant"
-SHOWS = {"fixed_pt": ("v", "h"), "floating_pt": ("v", "h")}
 
 V_MAX = 2**23 - 1
+U_TOP = 2**23
 
 
 class CirculateFire(AbstractProcess):  # type: ignore[misc]
@@ -52,6 +53,18 @@ class CirculateFire(AbstractProcess):  # type: ignore[misc]
         self.vth_neg = Var(shape=shape, init=per_neuron["vth_neg"])
         self.rounds = Var(shape=shape, init=per_neuron["rounds"])
         self.rounds_neg = Var(shape=shape, init=per_neuron["rounds_neg"])
+
+
+class CurrentFire(CirculateFire):
+    """The circulate-firing neuron with a synaptic current.
+
+    leak_u: what u is multiplied with in a step; 4095 - du in fixed point (over 4096), beta_syn in float.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], leak_u: NDArray[Any], **per_neuron: NDArray[Any]) -> None:
+        super().__init__(shape=shape, **per_neuron)
+        self.u = Var(shape=shape, init=0)
+        self.leak_u = Var(shape=shape, init=leak_u)
 
 
 class _Firing(PyLoihiProcessModel):  # type: ignore[misc]
@@ -89,13 +102,31 @@ class FixedCirculateFire(_Firing):
     vth: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
     vth_neg: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
 
+    def drive(self) -> NDArray[np.int64]:
+        """x of this step: what arrives."""
+        arrived: NDArray[np.int64] = self.a_in.recv().astype(np.int64) * 64
+        return arrived
+
     def run_spk(self) -> None:
         """One step."""
-        x = self.a_in.recv().astype(np.int64) * 64
-        kept = np.abs(self.v) * self.leak // 4096
-        h = np.where(self.v < 0, -kept, kept) + x + self.bias_mant * 2**self.bias_exp
+        h = _kept(self.v, self.leak) + self.drive() + self.bias_mant * 2**self.bias_exp
         self.h[:] = np.minimum(np.maximum(h, -V_MAX), V_MAX)
         self.fire(self.vth * 64, self.vth_neg * 64)
+
+
+class FixedCurrentFire(FixedCirculateFire):
+    """The same with a current of 24 bits, which wraps as in Lava's LIF."""
+
+    u: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=24)
+    leak_u: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64)
+
+    def drive(self) -> NDArray[np.int64]:
+        """x of this step: the current."""
+        u = _kept(self.u, self.leak_u) + super().drive()
+        u = (u + 2**31) % 2**32 - 2**31
+        u = np.where(u > U_TOP, u - 2 * U_TOP, u)
+        self.u[:] = np.where(u <= -U_TOP, u + 2 * U_TOP, u)
+        return self.u
 
 
 @implements(proc=CirculateFire, protocol=LoihiProtocol)
@@ -114,39 +145,56 @@ class FloatCirculateFire(_Firing):
     vth: NDArray[np.float64] = LavaPyType(np.ndarray, float)
     vth_neg: NDArray[np.float64] = LavaPyType(np.ndarray, float)
 
+    def drive(self) -> NDArray[np.float64]:
+        """x of this step: what arrives."""
+        arrived: NDArray[np.float64] = self.a_in.recv()
+        return arrived
+
     def run_spk(self) -> None:
         """One step."""
-        self.h[:] = self.leak * self.v + self.a_in.recv() + self.bias_mant
+        self.h[:] = self.leak * self.v + self.drive() + self.bias_mant
         self.fire(self.vth, self.vth_neg)
 
 
-def fixed(size: int, params: Mapping[str, NDArray[Any]]) -> tuple[Any, type]:
-    """Process and model for a population's integer parameters, each a scalar () or one per neuron (N,)."""
-    process = CirculateFire(
-        shape=(size,),
-        rounds=_each(params["rounds"], size),
-        rounds_neg=_each(params["rounds_neg"], size),
-        leak=_each(4096 - params["dv"], size),
-        vth=_each(params["vth"], size),
-        vth_neg=_each(params["vth_neg"], size),
-        bias_exp=_each(params["bias_exp"], size),
-    )
-    return process, FixedCirculateFire
+class FloatCurrentFire(FloatCirculateFire):
+    """The same with a current: u = leak_u * u + a."""
+
+    u: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    leak_u: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+
+    def drive(self) -> NDArray[np.float64]:
+        """x of this step: the current."""
+        self.u[:] = self.leak_u * self.u + super().drive()
+        return self.u
 
 
-def floating(size: int, params: Mapping[str, NDArray[Any]]) -> tuple[Any, type]:
-    """Process and model for a population's float parameters `beta`, `theta`, `theta_neg`, `circulations*`."""
-    process = CirculateFire(
-        shape=(size,),
-        rounds=_each(params["circulations"], size),
-        rounds_neg=_each(params["circulations_neg"], size),
-        leak=_each(params["beta"], size),
-        vth=_each(params["theta"], size),
-        vth_neg=_each(params["theta_neg"], size),
-        bias_exp=_each(np.asarray(0), size),
-    )
-    return process, FloatCirculateFire
+def _kept(register: NDArray[np.int64], factor: NDArray[np.int64]) -> NDArray[np.int64]:
+    """register * factor / 4096, toward zero."""
+    size = np.abs(register) * factor // 4096
+    return np.where(register < 0, -size, size)
 
 
-def _each(values: NDArray[Any], size: int) -> NDArray[Any]:
-    return np.broadcast_to(values, (size,)).copy()
+def fixed(size: int, params: Mapping[str, NDArray[Any]]) -> Body:
+    """A population with integer parameters, each a scalar () or one per neuron (N,)."""
+    values = {name: each(params[name], size) for name in ("rounds", "rounds_neg", "vth", "vth_neg", "bias_exp")}
+    values["leak"] = each(4096 - params["dv"], size)
+    if "du" not in params:
+        return Body(CirculateFire(shape=(size,), **values), FixedCirculateFire, ("v",), ("v", "h"), WITNESS)
+    process = CurrentFire(shape=(size,), leak_u=each(4095 - params["du"], size), **values)
+    return Body(process, FixedCurrentFire, ("u", "v"), ("v", "h", "u"), WITNESS)
+
+
+def floating(size: int, params: Mapping[str, NDArray[Any]]) -> Body:
+    """A population with float parameters; a drift is part of its bias."""
+    values = {
+        "rounds": each(params["circulations"], size),
+        "rounds_neg": each(params["circulations_neg"], size),
+        "leak": each(params["beta"], size),
+        "vth": each(params["theta"], size),
+        "vth_neg": each(params["theta_neg"], size),
+        "bias_exp": each(0, size),
+    }
+    if "beta_syn" not in params:
+        return Body(CirculateFire(shape=(size,), **values), FloatCirculateFire, ("v",), ("v", "h"), WITNESS)
+    process = CurrentFire(shape=(size,), leak_u=each(params["beta_syn"], size), **values)
+    return Body(process, FloatCurrentFire, ("u", "v"), ("v", "h", "u"), WITNESS)

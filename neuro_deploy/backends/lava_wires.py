@@ -1,0 +1,134 @@
+"""Which of Lava's synapses runs a synapse, so that every weight and every sum stays; no Lava here.
+
+    dense     Dense, DelayDense              8 bits by sign mode; sums in int32, then shifted
+    sparse    Sparse, DelaySparse            the same
+    conv      Conv                           any weight, w << exponent; sums below 2^31, wrapped to 24 bits
+              Sparse, DelaySparse            with a delay or a negative exponent, if no sum can wrap
+
+Source: lava-nc 0.10.0, `lava/proc/{dense,sparse,conv}`; docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from ..program import Synapse
+from ..wiring import Conv, Dense, Sparse, Wiring, to_sparse
+from .lava_plan import Wire
+
+CONV_BITS = 24
+"""Lava's Conv keeps so many bits of a sum."""
+CONV_MOST = 127
+"""Lava's Conv keeps kernel, stride, padding, dilation and groups as int8."""
+
+
+def integer_wire(synapse: Synapse, low: int, high: int) -> Wire:
+    """A synapse of a ChipProgram, whose source sends spikes low..high.
+
+    Raises: BackendError for weights or sums that Lava would change.
+    """
+    wiring, exponent = synapse.wiring, synapse.exponent
+    reach = sum_reach(wiring, low, high)
+    graded = (low, high) != (0, 1)
+    if isinstance(wiring, Conv) and not why_not_conv(wiring, synapse.delay, exponent):
+        return Wire(synapse.name, synapse.source, synapse.target, _shifted(synapse, reach), 0, 0, graded, "")
+    if isinstance(wiring, Conv):
+        _check_wrap(synapse, reach)
+    if not isinstance(wiring, Dense):
+        wiring = _filled(to_sparse(wiring))
+    in_int64 = not graded or (synapse.delay > 0 and isinstance(wiring, Dense))
+    if in_int64 and exponent < 0 and reach >= 1 << 31:
+        raise BackendError(
+            f"{synapse.name}: sums up to {reach} exceed 32 bits before they are shifted by {exponent}, and Lava's "
+            "delayed synapse would not wrap them; use fewer input bits"
+        )
+    mode = sign_mode(synapse.name, wiring.weight)
+    return Wire(synapse.name, synapse.source, synapse.target, wiring, exponent, synapse.delay, graded, mode)
+
+
+def float_wire(name: str, source: str, target: str, wiring: Wiring, delay: int) -> Wire:
+    """A synapse in float64."""
+    if isinstance(wiring, Sparse) or (isinstance(wiring, Conv) and why_not_conv(wiring, delay, 0)):
+        wiring = _filled(to_sparse(wiring))
+    return Wire(name, source, target, wiring, 0, delay, graded=True, mode="")
+
+
+def sign_mode(name: str, weight: NDArray[Any]) -> str:
+    """The sign mode in which Lava's Dense and Sparse keep every weight: EXCITATORY, INHIBITORY or MIXED.
+
+    Source: lava-nc 0.10.0, lava/utils/weightutils.py, clip_weights and truncate_weights at 8 bits.
+    Raises: BackendError naming the synapse and a weight that Lava would change.
+    """
+    mixed = (weight % 2 == 0) & (weight >= -256) & (weight <= 254)
+    kept = {
+        "EXCITATORY": (weight >= 0) & (weight <= 255),
+        "INHIBITORY": (weight <= 0) & (weight >= -255),
+        "MIXED": mixed,
+    }
+    for mode, good in kept.items():
+        if good.all():
+            return mode
+    raise BackendError(
+        f"{name}: Lava's Dense would change {int((~mixed).sum())} weights, the first {int(weight[~mixed][0])}; weights "
+        "of both signs must be even and in [-256, 254], of one sign within 255; compile for 8-bit weights, as of loihi2"
+    )
+
+
+def sum_reach(wiring: Wiring, low: int, high: int) -> int:
+    """The largest |sum| that spikes low..high (or none) can give in a target."""
+    low, high = min(low, 0), max(high, 0)
+    weight = wiring.weight.astype(np.int64)
+    least, most = np.minimum(weight * low, weight * high), np.maximum(weight * low, weight * high)
+    sums = []
+    for part in (least, most):
+        if isinstance(wiring, Sparse):
+            total = np.zeros(wiring.target_size, np.int64)
+            np.add.at(total, wiring.rows, part)
+        else:
+            total = part.reshape(len(part), -1).sum(axis=1)
+        sums.append(int(np.abs(total).max(initial=0)))
+    return max(sums)
+
+
+def why_not_conv(wiring: Conv, delay: int, exponent: int) -> str:
+    """Why Lava's Conv cannot run a convolution; "" if it can."""
+    if delay or exponent < 0:
+        return "has no delay and no negative exponent"
+    geometry = (*wiring.weight.shape[2:], *wiring.stride, *wiring.padding, *wiring.dilation, wiring.groups)
+    return f"takes no number beyond {CONV_MOST} for its geometry" if max(geometry) > CONV_MOST else ""
+
+
+def _shifted(synapse: Synapse, reach: int) -> Wiring:
+    """A convolution with its exponent in the weights.  Raises: BackendError for sums that Lava's Conv cannot wrap."""
+    if reach << synapse.exponent >= 1 << 31:
+        raise BackendError(
+            f"{synapse.name}: sums up to {reach << synapse.exponent} exceed 32 bits, and Lava's Conv would not wrap "
+            "them; use fewer input bits"
+        )
+    return synapse.wiring.with_weight(synapse.wiring.weight << synapse.exponent)
+
+
+def _check_wrap(synapse: Synapse, reach: int) -> None:
+    """Raise BackendError unless a convolution's sums fit 32 bits before the shift, and 24 after it."""
+    exponent, conv = synapse.exponent, synapse.wiring
+    assert isinstance(conv, Conv)
+    largest = reach << exponent if exponent >= 0 else -(-reach >> -exponent)
+    if reach >= 1 << 31 or largest >= 1 << (CONV_BITS - 1):
+        raise BackendError(
+            f"{synapse.name}: Lava's Conv {why_not_conv(conv, synapse.delay, exponent)} (here {synapse.delay} and "
+            f"{exponent}), and its Sparse would not wrap sums up to {largest} to {CONV_BITS} bits as a convolution "
+            "does; use fewer input bits"
+        )
+
+
+def _filled(wiring: Sparse) -> Sparse:
+    """The connections whose weight is not zero: Lava's DelaySparse takes no other."""
+    kept = wiring.weight != 0
+    if kept.all():
+        return wiring
+    shape = (wiring.target_size, wiring.source_size)
+    return Sparse.of(wiring.rows[kept], wiring.columns[kept], wiring.weight[kept], shape)
