@@ -170,30 +170,55 @@ def _parts(nodes: Sequence[Node]) -> list[tuple[Node, ...]]:
     return [tuple(parts[i]) for i in sorted(parts, key=lambda i: (behind[i] | 1 << i).bit_count())]
 
 
+def _at_rest(nodes: Sequence[Node], modules: Mapping[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
+    """What each node sends while all neurons and inputs are silent: its constants, (B, *shape).
+
+    x: the network's input (T, B, ...).   A loop of linear nodes alone is silent too.
+    """
+    zeros = {n.name: x.new_zeros((x.shape[1], *n.shape)) for n in nodes}
+    silent = [n for n in nodes if isinstance(n.operation, (Source, FloatNeuron)) or _remembers(n)]
+    rest = {n.name: zeros[n.name] for n in silent}
+    waiting = [n for n in nodes if n.name not in rest]
+    while ready := [n for n in waiting if all(name in rest for name in n.inputs)]:
+        for node in ready:
+            drive = _total([rest[name] for name in node.inputs])
+            rest[node.name] = modules[node.name](drive[None])[0]
+        waiting = [n for n in waiting if n.name not in rest]
+    return {**zeros, **rest}
+
+
+def _remembers(node: Node) -> bool:
+    """True for a Delay of a step or more in all its elements: it sends before it takes."""
+    return isinstance(node.operation, Delay) and bool((node.operation.steps >= 1).all())
+
+
 class _Loop:
     """The nodes of a loop, step by step.
 
     nodes: in the order of execution.   modules: by node name.   values: (T, B, *shape), what nodes outside sent.
-    x: the network's input (T, B, ...).
+    rest: (B, *shape), what was sent before the first step.   length: T.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], modules: Mapping[str, nn.Module], values: Mapping[str, Tensor], x: Tensor
+        self,
+        nodes: Sequence[Node],
+        modules: Mapping[str, nn.Module],
+        values: Mapping[str, Tensor],
+        rest: Mapping[str, Tensor],
+        length: int,
     ) -> None:
-        self.nodes, self.modules, self.values = nodes, modules, values
-        self.length = len(x)
-        self.zeros = {n.name: x.new_zeros((x.shape[1], *n.shape)) for n in nodes}
+        self.nodes, self.modules, self.values, self.rest, self.length = nodes, modules, values, rest, length
         self.sent: dict[str, list[Tensor]] = {n.name: [] for n in nodes}
         self.taken: dict[str, list[Tensor]] = {n.name: [] for n in nodes if isinstance(n.operation, Delay)}
         self.steppers = {
-            n.name: Stepper(cast(Neuron, modules[n.name]), len(x))
+            n.name: Stepper(cast(Neuron, modules[n.name]), length)
             for n in nodes
             if isinstance(n.operation, FloatNeuron)
         }
 
     def run(self) -> dict[str, Tensor]:
-        """What each node sent, (T, B, *shape).  A Delay of a step or more in all its elements sends before it takes."""
-        early = [n for n in self.nodes if isinstance(n.operation, Delay) and bool((n.operation.steps >= 1).all())]
+        """What each node sent, (T, B, *shape)."""
+        early = [n for n in self.nodes if _remembers(n)]
         others = [n for n in self.nodes if n not in early]
         for t in range(self.length):
             for node in early:
@@ -216,15 +241,16 @@ class _Loop:
         return cast(Tensor, self.modules[node.name](drive[None]))[0]
 
     def _delayed(self, node: Node, t: int) -> Tensor:
-        return cast(_Delay, self.modules[node.name]).at(self.taken[node.name], t, self.zeros[node.name])
+        zero = torch.zeros_like(self.rest[node.name])
+        return cast(_Delay, self.modules[node.name]).at(self.taken[node.name], t, zero)
 
     def _gather(self, node: Node, t: int) -> Tensor:
-        """The sum of a node's inputs at step t; the last step's output of what is late or still to come, 0 at first."""
+        """The sum of a node's inputs at step t; of what is late or still to come, the output of the step before."""
         terms = []
         for name in node.inputs:
             if name in self.sent:
                 row = t - 1 if name in node.late or len(self.sent[name]) <= t else t
-                terms.append(self.zeros[name] if row < 0 else self.sent[name][row])
+                terms.append(self.rest[name] if row < 0 else self.sent[name][row])
             else:
                 terms.append(self.values[name][t])
         return _total(terms)
@@ -242,7 +268,7 @@ class NIRModule(nn.Module):
     """A network rebuilt from a NIR graph.  Call: (T, B, *input shape) float32 -> (T, B, *output shape).
 
     Integrators (kind li) send their potential, other neurons their spikes.  An input that is late (see graph.Node) is
-    the source's output of the step before, 0 at first.
+    the source's output of the step before; in the first step, what it sends while all neurons and inputs are silent.
     `reading` is what the graph said; `keys[name]` is the submodule's name of a NIR node (torch forbids dots).
     """
 
@@ -257,13 +283,14 @@ class NIRModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         values: dict[str, Tensor] = {}
         result = x
+        modules = {name: self.get_submodule(key) for name, key in self.keys.items()}
         for node, *rest in self.parts:
             if rest or node.name in node.inputs:
-                modules = {n.name: self.get_submodule(self.keys[n.name]) for n in (node, *rest)}
-                values |= _Loop((node, *rest), modules, values, x).run()
+                at_rest = _at_rest(self.reading.nodes, modules, x)
+                values |= _Loop((node, *rest), modules, values, at_rest, len(x)).run()
                 continue
             given = x if isinstance(node.operation, Source) else _total([values[name] for name in node.inputs])
-            values[node.name] = self.get_submodule(self.keys[node.name])(given)
+            values[node.name] = modules[node.name](given)
             if isinstance(node.operation, Sink):
                 result = values[node.name]
         return result
