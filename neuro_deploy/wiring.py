@@ -242,7 +242,7 @@ class Conv(Wiring):
             self.source_shape[1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True
         ):
             sides.append((size + 2 * p - d * (kernel - 1) - 1) // s + 1)
-        return (int(self.weight.shape[0]), *sides)  # type: ignore[return-value]
+        return (int(self.weight.shape[0]), *sides)
 
     @property
     def source_size(self) -> int:

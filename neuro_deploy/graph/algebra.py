@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..wiring import Conv, Dense, Sparse, Wiring, to_dense, to_sparse
-from .nodes import Convolution, Pool, Shape
+from .nodes import Convolution, Pool, Shape, two
 
 Floats = NDArray[np.float64]
 DENSE_BELOW = 4096
@@ -26,7 +26,7 @@ def identity(size: int) -> Sparse:
 def diagonal(values: Floats) -> Sparse:
     """Each to itself, times a number.  values: (N,)."""
     size = len(values)
-    return Sparse(np.asarray(values, np.float64), np.arange(size), np.arange(size + 1), size)
+    return Sparse(np.asarray(values, np.float64), np.arange(size, dtype=np.int32), np.arange(size + 1), size)
 
 
 def diagonal_of(wiring: Wiring) -> Floats | None:
@@ -40,15 +40,12 @@ def diagonal_of(wiring: Wiring) -> Floats | None:
 
 def convolution(operation: Convolution, shape: Shape) -> Conv:
     """A convolution node; a one-dimensional one is an image of height 1.  shape: of its input, (C, *image)."""
-    weight = operation.weight.astype(np.float64)
+    weight, stride, padding, dilation = operation.weight, operation.stride, operation.padding, operation.dilation
     if weight.ndim == 3:
-        one = {"stride": (1, *operation.stride), "padding": (0, *operation.padding)}
-        dilation = (1, *operation.dilation)
-        return Conv(weight[:, :, None], (shape[0], 1, shape[1]), **one, dilation=dilation, groups=operation.groups)
-    stride, padding, dilation = (
-        (int(p[0]), int(p[1])) for p in (operation.stride, operation.padding, operation.dilation)
-    )
-    return Conv(weight, (shape[0], shape[1], shape[2]), stride, padding, dilation, operation.groups)
+        weight, shape = weight[:, :, None], (shape[0], 1, shape[1])
+        stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
+    source = (shape[0], shape[1], shape[2])
+    return Conv(weight.astype(np.float64), source, two(stride), two(padding), two(dilation), operation.groups)
 
 
 def pooling(operation: Pool, shape: Shape) -> Conv:

@@ -256,7 +256,7 @@ def _constants(reading: Reading, drives: Mapping[str, _Value], one: str) -> tupl
 def _placed(reading: Reading, drives: Mapping[str, _Value], biases: Mapping[str, Floats], one: str) -> Composed:
     neurons = dict(reading.neurons)
     if any(source == one for drive in drives.values() for source, _ in drive.terms):
-        params = {"beta": np.float32(0), "theta": np.float32(0.5)}
+        params = {"beta": np.zeros((), np.float32), "theta": np.full((), 0.5, np.float32)}
         neurons = {one: FloatNeuron("lif", (1,), params), **neurons}
         biases, drives = {one: np.ones(1), **biases}, {one: _Value({}, {}, {}), **drives}
     inputs = tuple(ComposedInput(n.name, n.shape) for n in reading.nodes if isinstance(n.operation, Source))

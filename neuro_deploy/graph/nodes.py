@@ -181,16 +181,17 @@ def _convolution(node: Any, axes: int) -> Operation:
 
 @reads(nir.SumPool2d)
 def _sum_pool(node: nir.SumPool2d, dt: float) -> Operation:
-    return Pool(*_windows(node), mean=False)
+    return _pool(node, mean=False)
 
 
 @reads(nir.AvgPool2d)
 def _average_pool(node: nir.AvgPool2d, dt: float) -> Operation:
-    return Pool(*_windows(node), mean=True)
+    return _pool(node, mean=True)
 
 
-def _windows(node: Any) -> Any:
-    return _pair(node.kernel_size, 2), _pair(node.stride, 2), _pair(node.padding, 2)
+def _pool(node: Any, mean: bool) -> Operation:
+    kernel, stride, padding = (two(_pair(values, 2)) for values in (node.kernel_size, node.stride, node.padding))
+    return Pool(kernel, stride, padding, mean)
 
 
 @reads(nir.Delay)
@@ -208,6 +209,12 @@ def _delay(node: nir.Delay, dt: float) -> Operation:
 def _pair(value: Any, axes: int) -> tuple[int, ...]:
     numbers = np.atleast_1d(np.asarray(value, np.int64)).tolist()
     return tuple(numbers * axes if len(numbers) == 1 else numbers)
+
+
+def two(values: tuple[int, ...]) -> tuple[int, int]:
+    """A pair of exactly two values.  Raises: ValueError for another number of them."""
+    vertical, horizontal = values
+    return vertical, horizontal
 
 
 def output_shape(name: str, operation: Operation, shape: Shape | None) -> Shape:

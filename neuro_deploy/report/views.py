@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..comparison import Comparison, input_names
 from ..comparison.exact import Pair, blocks, pair
 from ..comparison.statistics import unit_of
-from ..neurons import part
+from ..neurons import spec
 from ..program import ChipProgram
 from ..trace import VARIABLES, Trace
 
@@ -19,6 +19,7 @@ SAMPLES = 8
 POPULATIONS = 40
 ROWS = 1000
 NEURONS = 6
+MOST_LEVELS = 8
 PLOT_EVENTS = 6000
 """Most markers in one raster."""
 EVENTS = 160_000
@@ -228,16 +229,14 @@ def _flat(unit: NDArray[Any], size: int) -> NDArray[Any]:
 def _thresholds(runs: Runs, name: str, neuron: int) -> list[float]:
     """k * theta for k = 1..K of a neuron, in the units shown; [] if the program does not say."""
     known = [p for p in runs.program.populations if p.name == name] if runs.program else []
-    shift = getattr(part(known[0].kind, "spec"), "SHIFT", None) if known else None
-    if not known or shift is None or "vth" not in known[0].params or (runs.exact and not _chip(runs)):
+    levels = spec(known[0].kind).levels(known[0].params, runs.program.registers) if runs.program and known else None
+    if levels is None or (runs.exact and not _chip(runs)):
         return []
-    population = known[0]
-    values = {k: int(_flat(v, population.size)[neuron]) for k, v in population.params.items()}
-    unit = 1.0 if _chip(runs) else float(_flat(population.unit, population.size)[neuron])
-    rounds = range(1, min(8, values.get("rounds", 1)) + 1)
-    down = range(1, min(8, values.get("rounds_neg", 0)) + 1)
-    up = [k * (values["vth"] << shift) * unit for k in rounds]
-    return up + [-k * (values.get("vth_neg", 0) << shift) * unit for k in down]
+    size = known[0].size
+    theta, rounds, theta_neg, rounds_neg = (int(_flat(values, size)[neuron]) for values in levels)
+    unit = 1.0 if _chip(runs) else float(_flat(known[0].unit, size)[neuron])
+    up = [k * theta * unit for k in range(1, min(MOST_LEVELS, rounds) + 1)]
+    return up + [-k * theta_neg * unit for k in range(1, min(MOST_LEVELS, rounds_neg) + 1)]
 
 
 def _numbers(values: NDArray[Any]) -> list[float | int | None]:
