@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ def program_of(size: int, populations: list[Population], synapses: list[DenseSyn
 
 
 def is_safe(program: ChipProgram, trace: Trace) -> bool:
-    """True if this run stays inside the safe subset: weights, sums, u, u + bias and v, and no register met its limit."""
+    """True if a run stays inside the safe subset: weights, sums, u, u + bias and v; and no register met its limit."""
     for p in program.populations:
         incoming = [s for s in program.synapses if s.target == p.name]
         largest = sum((np.abs(s.weight.astype(np.int64)) << s.exponent).sum(axis=1) for s in incoming)
@@ -199,22 +200,25 @@ def draw(seed: int, biased: bool = False, each: bool = False) -> Drawn:
         redrawn += 1
 
 
-def lif_graph(rng: np.random.Generator, biased: bool, skip: bool) -> nir.NIRGraph:
+def lif_graph(rng: np.random.Generator, biased: bool, extra: str) -> nir.NIRGraph:
     """A NIR graph of nir.LIF nodes with one to three layers.
 
-    biased: nir.Affine and v_leak instead of nir.Linear.  skip: a branch joins again behind the second layer.
+    biased: nir.Affine and v_leak instead of nir.Linear.
+    extra: "skip" adds a branch that joins again behind the second layer, "loop" a recurrent connection of the first.
     """
-    sizes = [int(n) for n in rng.integers(4, 20, 4 if skip else int(rng.integers(2, 5)))]
+    sizes = [int(n) for n in rng.integers(4, 20, 4 if extra == "skip" else int(rng.integers(2, 5)))]
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array([sizes[0]])})}
     edges, before = [], "input"
-    for layer, (sources, targets) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (sources, targets) in enumerate(itertools.pairwise(sizes)):
         nodes[f"fc{layer}"] = _connection(rng, targets, sources, biased)
         nodes[f"lif{layer}"] = _lif(rng, targets, biased)
         edges += [(before, f"fc{layer}"), (f"fc{layer}", f"lif{layer}")]
         before = f"lif{layer}"
-    if skip:
-        nodes["skip"] = _connection(rng, sizes[3], sizes[1], biased)
-        edges += [("lif0", "skip"), ("skip", "lif2")]
+    joins = {"skip": ("lif2", sizes[-1]), "loop": ("lif0", sizes[1])}
+    if extra in joins:
+        target, size = joins[extra]
+        nodes[extra] = _connection(rng, size, sizes[1], biased)
+        edges += [("lif0", extra), (extra, target)]
     nodes["output"] = nir.Output({"output": np.array([sizes[-1]])})
     return nir.NIRGraph(nodes, [*edges, (before, "output")], type_check=False)
 
@@ -242,7 +246,7 @@ def compiled(seed: int, biased: bool) -> Drawn:
     rng = np.random.default_rng([seed, 1])
     redrawn = 0
     while True:
-        graph = lif_graph(rng, biased, skip=bool(rng.integers(2)))
+        graph = lif_graph(rng, biased, str(rng.choice(["none", "skip", "loop"])))
         program = nd.compile(graph, "loihi1", dt=DT, input_range=InputRange(0.0, 1.0, 1.0), max_steps=STEPS)
         x = spikes_in(rng, program.encoders[0].shape[0])
         trace = run_sim(program, x)

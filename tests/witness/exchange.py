@@ -20,6 +20,8 @@ import numpy as np
 if TYPE_CHECKING:
     from neuro_deploy.program import ChipProgram
 
+REGISTERS = {"v_bits": 24, "u_bits": 24, "decay_bits": 12, "input_shift": 6, "threshold_shift": 6}
+"""Loihi's registers: the only ones that the witnesses have."""
 KNOWN = {"du", "dv", "vth", "bias_mant", "bias_exp", "v_reset"}
 VARIABLES = ("spikes", "v", "u")
 Run = Mapping[tuple[str, str], np.ndarray]
@@ -96,8 +98,10 @@ SECTIONS: Mapping[str, type] = {"sources": Source, "populations": Population, "s
 def case_of(name: str, program: ChipProgram, x: np.ndarray) -> Case:
     """One sample of a program as a case.  x: (T, 1, *shape), what `simulate` takes.
 
-    Raises: ValueError for what is not LIF with a reset to 0, dense synapses and binary spikes.
+    Raises: ValueError for what is not LIF with a reset to 0, dense synapses and binary spikes in Loihi's registers.
     """
+    if asdict(program.registers) != REGISTERS:
+        raise ValueError(f"{name}: the witnesses have Loihi's registers, not {program.registers}")
     rows = x.shape[0] + program.depth
     inputs, _ = program.encode(x)
     sources = tuple(Source(key, _padded(q[:, 0], rows)) for key, q in inputs.items())
@@ -180,7 +184,9 @@ def load_runs(folder: Path, witness: str) -> tuple[dict[str, Run], dict[str, Any
     return dict(runs), json.loads((folder / f"{witness}.json").read_text(encoding="utf-8"))
 
 
-def serve(witness: str, run: Callable[[Case], tuple[Run, list[str]]], folder: Path, versions: Mapping[str, str]) -> None:
+def serve(
+    witness: str, run: Callable[[Case], tuple[Run, list[str]]], folder: Path, versions: Mapping[str, str]
+) -> None:
     """A witness's whole work: run every case of a folder.
 
     run: gives the record, and the witness's warnings.

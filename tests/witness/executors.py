@@ -46,7 +46,7 @@ def run_witness(witness: str, cases: list[Case], folder: Path) -> tuple[dict[str
     """
     environment = ENVIRONMENTS[witness]
     if not environment.ready:
-        raise RuntimeError(f"{environment.folder} is missing; run 'make test-witness', or tests/witness/environments.py")
+        raise RuntimeError(f"{environment.folder} is not ready; run 'make test-witness'")
     save_cases(folder, [case for case in cases if accepts(witness, case)])
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONNOUSERSITE": "1"}
