@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,16 @@ from rich.console import Console, RenderableType
 from runs import changed, floated, program, run, with_data
 
 from neuro_deploy.comparison import compare, judge
+from neuro_deploy.fixed import Registers
+from neuro_deploy.lower.fit import fit
+from neuro_deploy.program import Population
+from neuro_deploy.program.data import Synapse
+from neuro_deploy.report.fit_table import fit_table
+from neuro_deploy.report.summary import program_summary
 from neuro_deploy.report.tables import comparison_table, program_table, trace_table, verdict_table
 from neuro_deploy.report.text import number
+from neuro_deploy.target import load_target
+from neuro_deploy.wiring import Conv, Sparse
 
 
 def shown(item: RenderableType) -> str:
@@ -56,6 +65,56 @@ def test_a_program() -> None:
     bare = replace(program(), report={"other": {"x": 1}, "bounds": {"fc1": {"h": {"largest": 9, "limit": 8}}}})
     text = shown(program_table(replace(bare, readout=None, proven=False)))
     assert "other" in text and "not zero" in text and "Rounding errors" not in text
+
+
+def test_what_compile_proved_comes_first() -> None:
+    proven = replace(program(), report={"remarks": ["cannot overflow: no register can wrap"]})
+    text = shown(program_table(proven))
+    assert text.index("cannot overflow") < text.index("Inputs")
+    open_ = replace(program(), proven=False, report={"remarks": ["not proven: x", "fc1: register h can reach 9"]})
+    text = shown(program_table(open_))
+    assert text.index("not proven") < text.index("register h can reach 9") < text.index("Inputs")
+
+
+def test_a_convolution_and_other_registers() -> None:
+    conv = Conv(np.ones((4, 1, 3, 2), np.int32), (2, 8, 8), (2, 2), (1, 0), (1, 3), 2)
+    base = program()
+    params = base.populations[0].params | {"vth": 20, "bias_mant": 0}
+    cf = Population("img", "cf", conv.target_shape, params, 1, np.asarray(1.0))
+    some = Sparse.of(np.array([0, 1]), np.array([3, 0]), np.array([0, 5]), (conv.target_size, conv.target_size))
+    chip = replace(
+        base,
+        encoders=(replace(base.encoders[0], shape=conv.source_shape),),
+        populations=(cf,),
+        synapses=(Synapse("c", "input", "img", conv), Synapse("loop", "img", "img", some, -3, 2)),
+        readout=None,
+        registers=Registers(v_bits=20),
+    )
+    text = shown(program_table(chip))
+    layout = "kernel 3 x 2, stride 2 x 2, padding 1 x 0, dilation 1 x 3, groups 2, 2 x 8 x 8 -> 4 x 4 x 3"
+    for part in (layout, "sparse", "48 x 48", "v_bits 20 (not 24)", "26 stored, 25 of them not zero"):
+        assert part in text, part
+    assert "not Loihi's" not in shown(program_table(base))
+    conv_json, loop_json = program_summary(chip)["synapses"]
+    assert (conv_json["kind"], conv_json["stored_weights"]) == ("conv", 24)
+    assert conv_json["connections"] == conv.connections == len(conv.triples()[0])
+    assert (loop_json["kind"], loop_json["connections"], loop_json["delay"]) == ("sparse", 2, 2)
+
+
+def test_the_fit_is_shown_without_the_target() -> None:
+    chip = program()
+    told = json.loads(json.dumps(fit(chip, load_target("loihi1")).to_dict()))
+    chip = replace(chip, report={"fit": told})
+    text = shown(program_table(chip))
+    for part in ("2 cores of 128 a chip, 1 chip", "of a chip", "1.56%", "5 (0%)", "131,072", "upper bound of cores"):
+        assert part in text, part
+    summary = program_summary(chip)
+    assert summary["fit"] == told and "fit" not in summary["report"]
+    assert "not published" in shown(fit_table(fit(chip, load_target("loihi2")).to_dict()))
+    told["populations"][0]["fullest"]["neurons"] = 2048
+    assert "2,048 (200%)" in shown(fit_table(told))
+    assert "chips: not published" in shown(fit_table(told | {"chips": 0, "cores_per_chip": 0}))
+    assert program_summary(program())["fit"] is None
 
 
 def test_a_trace() -> None:

@@ -99,11 +99,12 @@ class Fit:
     chips: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, with the sums over all populations."""
+        """Plain JSON types, with the sums over all populations, and what the numbers mean."""
         counts = ("cores", "connections", "stored_weights", "stored_on_cores")
         sums = {name: sum(getattr(p, name) for p in self.populations) for name in counts}
         total = asdict(Use.of([p.total for p in self.populations], sum)) if self.populations else asdict(Use())
-        return asdict(self) | sums | {"total": total, "populations": [asdict(p) for p in self.populations]}
+        listed = {"populations": [asdict(p) for p in self.populations], "notes": list(NOTES)}
+        return asdict(self) | listed | sums | {"total": total}
 
 
 def fit(program: ChipProgram, target: Target) -> Fit:

@@ -13,16 +13,27 @@ from ..graph import read_graph
 from ..graph.nodes import arrays_of
 from ..neurons.base import FloatNeuron
 from ..program import ChipProgram
-from ..program.data import arrays, header, plain, sections
+from ..program.data import Synapse, arrays, header, plain, sections
 from ..trace import Trace
 
 
 def program_summary(program: ChipProgram) -> dict[str, Any]:
-    """A ChipProgram: header, digest, parts with the range of each array, and what `compile` reported."""
+    """A ChipProgram: header, digest, parts with the range of each array, how much of the chip it takes, and what
+    `compile` reported."""
     parts = {
-        name: [{**plain(item), **_ranges(arrays(item))} for item in items] for name, items in sections(program).items()
+        name: [{**plain(item), **_counts(item), **_ranges(arrays(item))} for item in items]
+        for name, items in sections(program).items()
     }
-    return {"kind": "program", "digest": program.digest, **header(program), **parts, "report": dict(program.report)}
+    report = dict(program.report)
+    fit = report.pop("fit", None)
+    return {"kind": "program", "digest": program.digest, **header(program), **parts, "fit": fit, "report": report}
+
+
+def _counts(item: Any) -> dict[str, Any]:
+    """What a synapse does not store: its kind, connections, and number of weights."""
+    if not isinstance(item, Synapse):
+        return {}
+    return {"kind": item.kind, "connections": item.wiring.connections, "stored_weights": item.weight.size}
 
 
 def trace_summary(trace: Trace) -> dict[str, Any]:

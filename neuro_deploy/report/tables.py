@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from functools import singledispatch
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -10,8 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..comparison import Comparison, Divergence, Verdict, counter_remarks
+from ..fixed import LOIHI
 from ..program import ChipProgram
 from ..trace import Trace
+from ..wiring import Conv, Wiring
+from .fit_table import fit_table
 from .text import NONE, facts, number, percent, shape_text, span, table
 
 GOOD, BAD, WARN = "bold green", "bold red", "yellow"
@@ -113,27 +118,35 @@ def verdict_table(verdict: Verdict) -> RenderableType:
 
 
 def program_table(program: ChipProgram) -> RenderableType:
-    """What is in a ChipProgram."""
-    return Group(_program_head(program), Text(), *_program_parts(program), *_compile_report(program))
+    """What is in a ChipProgram: what is proven of it, its parts, how much of the chip it takes, what `compile` did."""
+    style = GOOD if program.proven else WARN
+    remarks = [Text(f"note: {remark}", style) for remark in program.report.get("remarks", [])]
+    fit = program.report.get("fit")
+    taken = [fit_table(fit)] if fit else []
+    parts = (*_program_parts(program), *taken, *_compile_report(program))
+    return Group(_program_head(program), *remarks, Text(), *parts)
 
 
 def _program_head(program: ChipProgram) -> Table:
-    nonzero = sum(int(np.count_nonzero(s.weight)) for s in program.synapses)
-    total = sum(s.weight.size for s in program.synapses)
-    readout = program.readout
+    wirings, readout = [s.wiring for s in program.synapses], program.readout
+    nonzero, stored = (sum(int(f(w.weight)) for w in wirings) for f in (np.count_nonzero, np.size))
+    weights = f"{number(stored)} stored, {number(nonzero)} of them not zero"
     decision = f"{readout.rule} of {readout.population}, {_window(readout.start, readout.stop)}" if readout else NONE
-    return facts(
-        [
-            ("target", program.target),
-            ("digest", program.digest),
-            ("dt", f"{program.dt:g} s"),
-            ("longest run", f"{number(program.max_steps)} steps, then {program.depth} more to drain"),
-            ("proven", Text("yes: no register can wrap or clip", "green") if program.proven else Text("no", WARN)),
-            ("neurons", number(sum(p.size for p in program.populations))),
-            ("synapses", f"{number(nonzero)} that are not zero, of {number(total)}"),
-            ("readout", decision),
-        ]
-    )
+    rows: list[tuple[str, object]] = [
+        ("target", program.target),
+        ("digest", program.digest),
+        ("dt", f"{program.dt:g} s"),
+        ("longest run", f"{number(program.max_steps)} steps, then {program.depth} more to drain"),
+        ("proven", Text("yes: no register can wrap or clip", "green") if program.proven else Text("no", WARN)),
+        ("neurons", number(sum(p.size for p in program.populations))),
+        ("connections", f"{number(sum(w.connections for w in wirings))} (weights: {weights})"),
+        ("readout", decision),
+    ]
+    other = {k: v for k, v in asdict(program.registers).items() if v != getattr(LOIHI, k)}
+    if other:
+        what = ", ".join(f"{name} {value} (not {getattr(LOIHI, name)})" for name, value in other.items())
+        rows.append(("registers", Text(f"not Loihi's: {what}", WARN)))
+    return facts(rows)
 
 
 def _program_parts(program: ChipProgram) -> Iterator[Table]:
@@ -149,10 +162,28 @@ def _program_parts(program: ChipProgram) -> Iterator[Table]:
     yield table("Populations", ("name", "kind", "shape", "latency#", "integer parameters"), rows)
     rows = []
     for s in program.synapses:
-        ends, nonzero = f"{s.source} -> {s.target}", number(int(np.count_nonzero(s.weight)))
-        rows.append((s.name, ends, s.kind, shape_text(s.weight.shape), s.exponent, s.delay, span(s.weight), nonzero))
-    columns = ("name", "from, to", "kind", "shape", "exponent#", "delay#", "weights", "not zero#")
-    yield table("Synapses", columns, rows)
+        counts = (number(n) for n in (s.wiring.connections, s.weight.size, int(np.count_nonzero(s.weight))))
+        ends = f"{s.source} -> {s.target}"
+        rows.append((s.name, ends, s.kind, _layout(s.wiring), s.exponent, s.delay, span(s.weight), *counts))
+    columns = ("name", "from, to", "kind", "layout", "exponent#", "delay#", "weights", "connections#", "stored#")
+    yield table("Synapses", (*columns, "not zero#"), rows)
+
+
+@singledispatch
+def _layout(wiring: Wiring) -> str:
+    """How many targets and sources; of a convolution the kernel, and what is not its default."""
+    return f"{wiring.target_size} x {wiring.source_size}"
+
+
+@_layout.register
+def _(wiring: Conv) -> str:
+    parts = [f"kernel {shape_text(wiring.weight.shape[2:])}"]
+    for name, default in (("stride", 1), ("padding", 0), ("dilation", 1)):
+        value = getattr(wiring, name)
+        if value != (default, default):
+            parts.append(f"{name} {shape_text(value)}")
+    parts += [f"groups {wiring.groups}"] if wiring.groups > 1 else []
+    return ", ".join([*parts, f"{shape_text(wiring.source_shape)} -> {shape_text(wiring.target_shape)}"])
 
 
 def _window(start: int, stop: int) -> str:
@@ -160,7 +191,7 @@ def _window(start: int, stop: int) -> str:
 
 
 def _compile_report(program: ChipProgram) -> Iterator[RenderableType]:
-    report = dict(program.report)
+    report = {k: v for k, v in program.report.items() if k not in ("remarks", "fit")}
     roundings = report.pop("roundings", None)
     if roundings:
         rows = [(node, name, f"{most:.3g}", f"{rms:.3g}") for node, name, most, rms in roundings]
@@ -168,14 +199,13 @@ def _compile_report(program: ChipProgram) -> Iterator[RenderableType]:
     bounds = report.pop("bounds", None)
     if isinstance(bounds, dict) and bounds:
         flat = [(name, register, value) for name, registers in bounds.items() for register, value in registers.items()]
-        yield table(
-            "Bounds, for any input", ("population", "register", "reaches#", "limit#"), [_bound(*f) for f in flat]
-        )
-    remarks = report.pop("remarks", [])
+        columns = ("population", "register", "reaches#", "limit#")
+        yield table("Bounds, for any input", columns, [_bound(*f) for f in flat])
     if report:
-        yield facts([(name.replace("_", " "), _short(value)) for name, value in report.items()])
-    for remark in remarks:
-        yield Text(f"note: {remark}")
+        yield facts([(LABELS.get(name, name.replace("_", " ")), _short(value)) for name, value in report.items()])
+
+
+LABELS = {"input_range": "input (low, high, step)", "proof_loss_bits": "bits lost for the proof"}
 
 
 def _bound(name: str, register: str, value: object) -> tuple[object, ...]:
@@ -186,7 +216,10 @@ def _bound(name: str, register: str, value: object) -> tuple[object, ...]:
 
 
 def _short(value: object) -> str:
-    text = number(value) if isinstance(value, (int, float, str)) else str(value)
+    if isinstance(value, list) and all(isinstance(v, (int, float, str)) for v in value):
+        text = ", ".join(map(number, value))
+    else:
+        text = number(value) if isinstance(value, (int, float, str)) else str(value)
     return text if len(text) <= 200 else text[:197] + "..."
 
 
