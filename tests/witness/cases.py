@@ -13,7 +13,7 @@ from executors import run_sim
 
 import neuro_deploy as nd
 from neuro_deploy.graph import InputRange
-from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population
+from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population, Synapse
 from neuro_deploy.trace import Trace
 
 STEPS = 64
@@ -73,13 +73,15 @@ def encoder(size: int) -> Encoder:
     return Encoder("in", (size,), 1, 1, 1, False, 0, 1)
 
 
-def program_of(size: int, populations: list[Population], synapses: list[DenseSynapse]) -> ChipProgram:
+def program_of(size: int, populations: list[Population], synapses: list[Synapse]) -> ChipProgram:
     """A program for loihi1 with one input."""
     return ChipProgram("loihi1", DT, 256, (encoder(size),), tuple(populations), tuple(synapses), None, False)
 
 
 def is_safe(program: ChipProgram, trace: Trace) -> bool:
     """True if a run stays inside the safe subset: weights, sums, u, u + bias and v; and no register met its limit."""
+    if any(s.exponent < 0 for s in program.synapses):
+        return False
     for p in program.populations:
         incoming = [s for s in program.synapses if s.target == p.name]
         largest = sum((np.abs(s.weight.astype(np.int64)) << s.exponent).sum(axis=1) for s in incoming)
@@ -90,7 +92,7 @@ def is_safe(program: ChipProgram, trace: Trace) -> bool:
             return False
         if any(trace.counters[p.name].values()) or not all(_stored(s.weight) for s in incoming):
             return False
-    return all(s.exponent >= 0 for s in program.synapses)
+    return True
 
 
 def _stored(weight: np.ndarray) -> bool:
@@ -118,7 +120,7 @@ class _Draw:
         names = [f"p{depth}" for depth in range(int(rng.integers(1, 4)))]
         self.sizes = {name: int(rng.integers(2, 13)) for name in ("in", *names)}
         self.populations: list[Population] = []
-        self.synapses: list[DenseSynapse] = []
+        self.synapses: list[Synapse] = []
         for depth, name in enumerate(names):
             self.add(name, self.sources(names, depth), depth)
 
@@ -162,7 +164,7 @@ class _Draw:
         wanted = (vth << 6) * self.rng.uniform(-0.3, 0.5, len(vth)) * (self.rng.random(len(vth)) < 0.7)
         return {"bias_mant": np.clip(wanted / 2.0**exponent, -4095, 4095).astype(np.int64), "bias_exp": exponent}
 
-    def synapse(self, source: str, target: str, number: int, share: int) -> DenseSynapse:
+    def synapse(self, source: str, target: str, number: int, share: int) -> Synapse:
         """Weights whose absolute sum per neuron stays near `share`: of both signs (even), or of one.
 
         number: 0 for a population's first synapse, which is not inhibitory.
