@@ -42,6 +42,7 @@ test-long: setup
 	$(BIN)/pytest -m long
 
 test-witness: setup
+	$(BIN)/python tests/witness/environments.py
 	$(BIN)/pytest -m witness tests/witness
 
 format: setup
@@ -49,4 +50,4 @@ format: setup
 	$(BIN)/ruff format neuro_deploy tests benchmarks
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-nengo .venv-brian2 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
