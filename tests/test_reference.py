@@ -79,7 +79,8 @@ class Oracle:
         node = self.nodes[name]
         if isinstance(node, nir.Delay):
             back = np.rint(np.asarray(node.delay) / DT)
-            return np.where(back == 0, sum(self._rest(source) for source in self.sources[name]), 0.0)
+            given = sum(self._rest(source) for source in self.sources[name]) if (back == 0).any() else 0.0
+            return np.where(back == 0, given, np.zeros((1, *back.shape)))
         if isinstance(node, (nir.Input, nir.NIRGraph, *NEURON_TYPES)):
             return np.zeros((1, *next(iter(node.output_type.values()))))
         return stateless(node, sum(self._rest(source) for source in self.sources[name]))
@@ -439,6 +440,17 @@ def test_constants_in_a_loop_are_there_before_the_first_step() -> None:
     order, late = "input fc z zb ib a back delay scale output", (("scale", "a"), ("delay", "a"))
     want = check(nodes, edges, order, drawn(rng, 5), late)
     assert np.abs(want._rest("scale")).min() > 1e-3 and (want._rest("delay")[0] != 0).tolist() == [1, 0, 0, 1, 0, 0]
+
+
+def test_a_linear_memory_within_a_loop() -> None:
+    """f[t] = W (a[t] + f[t-2]) + b, and a gets f a step late: in the first step b, since the memory is empty."""
+    rng = np.random.default_rng(12)
+    memory = networks.affine(6, 6, rng, scale=0.6)
+    nodes = {"fc": linear(6, 5, rng, 2.0), "a": lif(6, rng), "f": memory, "output": end(6)}
+    nodes["delay"] = nir.Delay(delay=f32(np.full(6, 2) * DT))
+    edges = "input>fc>a>output a>f>a f>delay>f"
+    want = check(nodes, edges, "input fc a delay f output", drawn(rng, 5), (("f", "a"),))
+    np.testing.assert_array_equal(want._rest("f")[0], memory.bias)
 
 
 def test_a_loop_of_weight_zero_changes_no_bit() -> None:
