@@ -182,12 +182,17 @@ def pool(node: Any, x: Array, number: type = np.float64) -> Array:
 def check(
     nodes: dict[str, nir.NIRNode], edges: str, order: str, x: NDArray[np.float32], late: tuple[Edge, ...] = ()
 ) -> Oracle:
-    """Build the graph ("a>b>c d>b"), run both, compare every population; no vacuous agreement.
+    """Build the graph ("a>b>c d>b") and compare."""
+    pairs = [pair for chain in edges.split() for pair in itertools.pairwise(chain.split(">"))]
+    graph = networks.graph({"input": nir.Input({"input": np.array(x.shape[2:])}), **nodes}, pairs)
+    return compare(graph, order, x, late)
+
+
+def compare(graph: nir.NIRGraph, order: str, x: NDArray[np.float32], late: tuple[Edge, ...] = ()) -> Oracle:
+    """Run both, compare every population; no vacuous agreement.
 
     Samples in which a potential comes near its threshold are left out: there, rounding decides.
     """
-    pairs = [pair for chain in edges.split() for pair in itertools.pairwise(chain.split(">"))]
-    graph = networks.graph({"input": nir.Input({"input": np.array(x.shape[2:])}), **nodes}, pairs)
     want = Oracle(graph, order, late)
     sent = np.array([want.step(np.float64(row)) for row in x])
     clear = np.broadcast_to(want.margin > MARGIN, x.shape[1])
@@ -451,6 +456,14 @@ def test_a_linear_memory_within_a_loop() -> None:
     edges = "input>fc>a>output a>f>a f>delay>f"
     want = check(nodes, edges, "input fc a delay f output", drawn(rng, 5), (("f", "a"),))
     np.testing.assert_array_equal(want._rest("f")[0], memory.bias)
+
+
+def test_every_kind_at_once() -> None:
+    order = (
+        "input conv1 cf avg sum fade conv2 lif conv3 signed flat fc4 cuba back fc5 current wait fc6 if fc7 threshold"
+    )
+    x = networks.pixels(8, 12, 128).reshape(8, 12, 2, 8, 8)
+    compare(networks.everything(), f"{order} fc8 out output", x, (("back", "cuba"),))
 
 
 def test_a_loop_of_weight_zero_changes_no_bit() -> None:
