@@ -96,7 +96,7 @@ class NeuronLimits(_Strict):
 
 
 class CoreLimits(_Strict):
-    """What a core holds, and a chip (cores, stored weights).  Zero: no public figure, not checked (see lower/fit.py)."""
+    """What a core holds, and a chip (cores, stored weights).  Zero: no public figure, not checked; see lower/fit.py."""
 
     cores: Sourced[int]
     neurons_per_core: Sourced[int]
