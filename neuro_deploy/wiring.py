@@ -172,13 +172,12 @@ class Sparse(Wiring):
         return result
 
     def apply(self, x: Array, multiply: Callable[[Array, Array], Array] | None = None) -> Array:
+        from scipy.sparse import csr_matrix
+
         kind = np.result_type(x, self.weight)
-        products = x.astype(kind)[:, self.columns] * self.weight
-        result = np.zeros((len(x), self.target_size), kind)
-        filled = np.flatnonzero(np.diff(self.starts))
-        if len(filled):
-            result[:, filled] = np.add.reduceat(products, self.starts[filled], axis=1)
-        return result
+        shape = (self.target_size, self.sources)
+        matrix = csr_matrix((self.weight.astype(kind), self.columns, self.starts), shape=shape)
+        return np.ascontiguousarray((matrix @ x.astype(kind).T).T)
 
     def triples(self) -> tuple[Array, Array, Array]:
         return self.rows, self.columns.astype(np.int64), self.weight
