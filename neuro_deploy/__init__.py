@@ -25,6 +25,7 @@ _HOMES = {
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
     "compare": "neuro_deploy.comparison",
+    "margins": "neuro_deploy.comparison.margins",
     "load_program": "neuro_deploy.program",
     "save_program": "neuro_deploy.program",
     "load_trace": "neuro_deploy.trace",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .backends import simulate as simulate
     from .backends.reference import import_nir as import_nir
     from .comparison import compare as compare
+    from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError
     from .graph import read_nir as read_nir
     from .graph import write_nir as write_nir

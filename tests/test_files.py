@@ -53,6 +53,7 @@ def test_digest_sees_every_field() -> None:
     population, synapse, encoder = base.populations[1], base.synapses[1], base.encoders[0]
     weight = synapse.weight.copy()
     weight[0, 0] += 2
+    changed = replace(synapse, wiring=synapse.wiring.with_weight(weight))
     variants = [
         replace(base, dt=0.5),
         replace(base, max_steps=78),
@@ -62,7 +63,10 @@ def test_digest_sees_every_field() -> None:
         replace(base, encoders=(replace(encoder, offset=1),)),
         replace(base, encoders=(replace(encoder, high=15),)),
         replace(base, populations=(base.populations[0], replace(population, latency=5), base.populations[2])),
-        replace(base, synapses=(base.synapses[0], replace(synapse, wiring=synapse.wiring.with_weight(weight)), base.synapses[2])),
+        replace(
+            base,
+            synapses=(base.synapses[0], changed, base.synapses[2]),
+        ),
         replace(base, synapses=(base.synapses[0], replace(synapse, delay=1), base.synapses[2])),
         replace(base, synapses=(base.synapses[0], replace(synapse, exponent=1), base.synapses[2])),
     ]

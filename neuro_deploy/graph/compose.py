@@ -107,10 +107,10 @@ class _Value:
         return replace(self, constants={**self.constants, 0: self.constants.get(0, 0.0) + offset})
 
     def a_step_later(self) -> _Value:
-        """As it comes back in a loop: spikes a step later; constants were there before the first step."""
+        """As it comes back in a loop: a step later; constants that no Delay held back were there before the first."""
         terms = {(source, delay + 1): held for (source, delay), held in self.terms.items()}
         path = {(source, delay + 1): names for (source, delay), names in self.path.items()}
-        return _Value(terms, self.constants, path)
+        return _Value(terms, {d + (d > 0): c for d, c in self.constants.items()}, path)
 
     def later(self, steps: NDArray[np.int64]) -> _Value:
         """Element i arrives steps[i] steps later, and 0 before.  steps: (N,)."""

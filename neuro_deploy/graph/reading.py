@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, UnsupportedError, Violation
-from ..neurons import specs
+from ..neurons import spec, specs
 from ..neurons.base import METADATA, FloatNeuron
-from ..program import Readout
+from ..program import Readout, default_rule
 from .nodes import Diagonal, Operation, Shape, Sink, arrays_of, output_shape, read_node
 
 TITLE = "cannot read the graph"
@@ -274,13 +274,13 @@ def _finite(node: Node) -> Iterable[Violation]:
 
 
 def _readout(stored: ToldReadout | None, nodes: Mapping[str, Node]) -> Readout | None:
-    """As the metadata says; by default the last population's spike counts, or an integrator's last potential."""
+    """As the metadata says; by default the last population's spike counts, or an integrator's mean potential."""
     outputs = [s for n in nodes.values() if isinstance(n.operation, Sink) for s in n.inputs]
     stored = stored or ToldReadout(population=outputs[0] if len(outputs) == 1 else "")
     node = nodes.get(stored.population)
     if node is None or not isinstance(node.operation, FloatNeuron):
         return None
-    rule = stored.rule or ("last_v" if node.operation.kind == "li" else "spike_count")
+    rule = stored.rule or default_rule(spec(node.operation.kind).float_spike_range(node.operation) != (0, 0))
     return Readout(stored.population, rule, stored.start, stored.stop)
 
 

@@ -25,6 +25,8 @@ from ..target import Target
 from ..wiring import Conv, Wiring
 
 Floats = NDArray[np.float64]
+SPARED = 2
+"""Bits of a kernel's weights that a judge is worth."""
 SAME = 1e-9
 """Tolerance of log2 when an exponent is chosen: 254.0000001 still fits where 254 does."""
 
@@ -119,13 +121,16 @@ def exponents(scale: Scale, m: Ints, drives: Sequence[Drive], target: Target) ->
     """Per synapse the smallest exponent with which its weights fit.
 
     Below 0, where finer weights than a unit fit, only on targets with graded spikes: elsewhere `compile` stays in the
-    subset in which all public models of Loihi agree (docs/semantics.md).
+    subset in which all public models of Loihi agree (docs/semantics.md).  A convolution goes below 0 only for more than
+    SPARED bits, since Lava's own Conv, its best judge, knows no exponent.
     """
     least = target.synapse.exponent_min.value if target.spike.payload_bits.value else 0
     result = []
     for drive in drives:
         need = float((drive.reach() / scale.unit(m)).max(initial=0.0)) / drive.largest(target)
-        result.append(max(least, int(np.ceil(np.log2(need) - SAME))) if need > 0 else 0)
+        exponent = max(least, int(np.ceil(np.log2(need) - SAME))) if need > 0 else 0
+        spared = isinstance(drive.synapse.wiring, Conv) and -SPARED <= exponent < 0
+        result.append(0 if spared else exponent)
     return result
 
 

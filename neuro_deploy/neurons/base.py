@@ -164,20 +164,33 @@ def input_drive(gain: NDArray[Any], offset: NDArray[Any]) -> tuple[NDArray[np.fl
     return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
 
 
-def told_leak(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64]) -> NDArray[np.float32]:
-    """A leak from our metadata of the node, if it agrees with `found`, which the node says; else `found`.
+def told_kind(node: nir.NIRNode) -> str | None:
+    """The neuron kind that our metadata of a node names, or None."""
+    stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
+    return str(stored["kind"]) if "kind" in stored else None
 
-    Raises: UnsupportedError if they disagree.
+
+def told_value(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A parameter from our metadata of the node, if it agrees with `found`, which the node says; else `found`.
+
+    The metadata has it exactly, the node within the rounding of tau.   Raises: UnsupportedError if they disagree.
     """
     stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
     if key not in stored:
         return np.asarray(found, np.float32)
     told = np.broadcast_to(np.asarray(stored[key], np.float32), np.shape(found))
     if not np.allclose(told, found, rtol=1e-5, atol=1e-6):
-        what = f"metadata's {key} is not 1 - dt/tau"
+        what = f"metadata's {key} is not 1 - dt/tau" if key != "drift" else "metadata's drift is not v_leak*dt/tau"
         remedy = "give the dt that the file was made with"
         raise UnsupportedError("metadata and nodes disagree", [Violation(name, what, remedy)])
     return told
+
+
+def drift_of(name: str, node: Any, dt: float) -> dict[str, NDArray[np.float32]]:
+    """The parameter `drift` = v_leak*dt/tau_mem of a current-based node; nothing if it is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.asarray(node.v_leak * (dt / np.asarray(node.tau_mem, np.float64)))
+    return {"drift": told_value(name, node, "drift", found)} if np.any(found != 0) else {}
 
 
 def leak_per_step(tau: Any, dt: float) -> NDArray[np.float64]:

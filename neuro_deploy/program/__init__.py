@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout, Synapse
+from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout, Synapse, default_rule
 from .files import FORMAT, load_program, save_program
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Population",
     "Readout",
     "Synapse",
+    "default_rule",
     "load_program",
     "save_program",
 ]

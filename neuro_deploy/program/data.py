@@ -168,6 +168,11 @@ RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = Mappin
 """Readout rule -> (the variable it needs, score of each neuron from (T, B, *shape))."""
 
 
+def default_rule(fires: bool) -> str:
+    """What is read of a population where nobody says: spike counts; of one that never fires, mean potentials."""
+    return "spike_count" if fires else "mean_v"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ChipProgram:
     """Integers only, for one target.  Equal by value (`digest`).

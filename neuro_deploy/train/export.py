@@ -17,8 +17,8 @@ from .. import __version__
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import part, spec, specs
 from ..neurons.base import METADATA
-from ..neurons.torch import observe
-from ..program import Readout
+from ..neurons.torch import SpikingNeuron, observe
+from ..program import Readout, default_rule
 from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
 
 INPUT, OUTPUT = "input", "output"
@@ -44,7 +44,8 @@ def export_nir(
         or what `fold` made of them.
     dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
     input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
-    readout: how the decision is read; by default the spike counts of the last population.
+    readout: how the decision is read; by default the spike counts of the last population, an integrator's mean
+        potential.
     metadata: more to remember, as text and numbers.
     Raises: InputError; UnsupportedError with everything that NIR cannot hold.
     """
@@ -81,8 +82,9 @@ def export_nir(
         told["steps"] = steps
     if input_low is not None and input_high is not None:
         told["input"] = {"low": float(input_low), "high": float(input_high), "quantum": float(input_quantum)}
-    population = readout or Readout(names[last[0]])
-    told["readout"] = {k: getattr(population, k) for k in ("population", "rule", "start", "stop")}
+    modules = {layer.name: layer.module for layer in folded.layers}
+    chosen = readout or Readout(names[last[0]], default_rule(isinstance(modules[last[0]], SpikingNeuron)))
+    told["readout"] = {k: getattr(chosen, k) for k in ("population", "rule", "start", "stop")}
     told.update(metadata or {})
     return nir.NIRGraph(nodes, edges, metadata={METADATA: told}, type_check=False)
 

@@ -30,6 +30,7 @@ from ..base import (
     Interval,
     Quantized,
     charge_bounds,
+    drift_of,
     input_drive,
     leak_per_step,
     leak_ranges,
@@ -37,7 +38,8 @@ from ..base import (
     quantize_leak,
     register_problems,
     storable,
-    told_leak,
+    told_kind,
+    told_value,
 )
 
 
@@ -48,6 +50,8 @@ class LISpec:
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
         """A `nir.LI`, `I` or `CubaLI`.  Raises: UnsupportedError for metadata that contradicts the node."""
+        if told_kind(node) not in (None, "li"):
+            return None
         if type(node) is nir.I:
             return FloatNeuron("li", np.shape(node.r), {"beta": np.asarray(1.0)})
         if type(node) is nir.LI:
@@ -56,14 +60,10 @@ class LISpec:
             return None
         beta = self._leak(name, node, "beta", node.tau_mem, dt)
         params = {"beta": beta, "beta_syn": self._leak(name, node, "beta_syn", node.tau_syn, dt)}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drift = np.asarray(node.v_leak * (dt / np.asarray(node.tau_mem, np.float64)))
-        if np.any(drift != 0):
-            params["drift"] = drift.astype(np.float32)
-        return FloatNeuron("li", np.shape(node.tau_mem), params)
+        return FloatNeuron("li", np.shape(node.tau_mem), params | drift_of(name, node, dt))
 
     def _leak(self, name: str, node: nir.NIRNode, key: str, tau: Any, dt: float) -> NDArray[np.float32]:
-        return told_leak(name, node, key, leak_per_step(tau, dt))
+        return told_value(name, node, key, leak_per_step(tau, dt))
 
     def drive(self, node: Any, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Gain and offset of the input."""
@@ -89,7 +89,7 @@ class LISpec:
                 )
             return dt / (1.0 - leak)
 
-        kept = [key for key in ("beta", "beta_syn") if key in neuron.params]
+        kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
         told = {METADATA: {"kind": "li", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
         if np.all(neuron.params["beta"] == 1) and "beta_syn" not in neuron.params:
             return nir.I(r=np.full(neuron.shape, 1.0 / dt, np.float32), metadata=told)

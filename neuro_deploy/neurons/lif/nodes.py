@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron, input_drive, leak_per_step, storable, told_leak
+from ..base import METADATA, FloatNeuron, drift_of, input_drive, leak_per_step, storable, told_kind, told_value
 
 
 def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
@@ -28,11 +28,11 @@ def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
     Raises: UnsupportedError for metadata that contradicts the node.
     """
     reader = _READERS.get(type(node))
-    return None if reader is None else reader(name, node, dt)
+    return None if reader is None or told_kind(node) not in (None, "lif") else reader(name, node, dt)
 
 
 def _lif(name: str, node: Any, dt: float) -> FloatNeuron:
-    beta = told_leak(name, node, "beta", leak_per_step(node.tau, dt))
+    beta = told_value(name, node, "beta", leak_per_step(node.tau, dt))
     return FloatNeuron("lif", np.shape(node.v_threshold), {"beta": beta, "theta": node.v_threshold, **_reset(node)})
 
 
@@ -47,15 +47,12 @@ def _threshold(name: str, node: Any, dt: float) -> FloatNeuron:
 
 def _cuba(name: str, node: Any, dt: float) -> FloatNeuron:
     params = {
-        "beta": told_leak(name, node, "beta", leak_per_step(node.tau_mem, dt)),
-        "beta_syn": told_leak(name, node, "beta_syn", leak_per_step(node.tau_syn, dt)),
+        "beta": told_value(name, node, "beta", leak_per_step(node.tau_mem, dt)),
+        "beta_syn": told_value(name, node, "beta_syn", leak_per_step(node.tau_syn, dt)),
         "theta": node.v_threshold,
         **_reset(node),
+        **drift_of(name, node, dt),
     }
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drift = np.asarray(node.v_leak * (dt / np.asarray(node.tau_mem, np.float64)))
-    if np.any(drift != 0):
-        params["drift"] = drift
     return FloatNeuron("lif", np.shape(node.v_threshold), params)
 
 
@@ -92,7 +89,7 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
 
     beta = full("beta")
     reset = stored(full("v_reset")) if "v_reset" in neuron.params else np.zeros(neuron.shape, np.float32)
-    kept = [key for key in ("beta", "beta_syn") if key in neuron.params]
+    kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
     metadata = {METADATA: {"kind": "lif", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
     common = {"v_threshold": stored(full("theta")), "v_reset": reset, "metadata": metadata}
     if np.all(beta == 1) and "beta_syn" not in neuron.params:
