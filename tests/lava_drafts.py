@@ -121,7 +121,7 @@ def _shape(choose: Choose) -> Shape:
 
 def _first(choose: Choose, source: str, shape: Shape, wiring: str) -> tuple[Link, Shape]:
     """The synapse that makes a population's shape."""
-    delay = choose((0, 0, 1, 3))
+    delay = choose((0, 0, 0, 1, 3))
     if wiring != "conv":
         return Link(source, wiring, delay), _shape(choose)
     sides = [_side(choose, n) for n in shape[1:]]
@@ -144,7 +144,7 @@ def _side(choose: Choose, n: int) -> tuple[int, int, int, int]:
 
 def _further(choose: Choose, source: str, shape: Shape, target: Shape) -> Link:
     """One more synapse into a population; a convolution that keeps the sides where they are equal."""
-    wiring, delay = choose(WIRINGS), choose((0, 0, 1, 2))
+    wiring, delay = choose(WIRINGS), choose((0, 0, 0, 1, 2))
     if wiring != "conv":
         return Link(source, wiring, delay)
     if shape[1:] != target[1:]:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import oracle
 import pytest
+from lava_drafts import random_draft
 from lava_harness import VARIABLES, differences, run_spk
 from lava_programs import program, spikes_in
 
@@ -18,44 +20,70 @@ from neuro_deploy.backends.lava import plan_of
 from neuro_deploy.backends.lava_float import run_composed
 from neuro_deploy.backends.lava_install import two_neurons
 from neuro_deploy.backends.lava_plan import Plan, load_plan, save_plan
-from neuro_deploy.errors import BackendError
+from neuro_deploy.errors import BackendError, InputError
+from neuro_deploy.fixed import Registers
 from neuro_deploy.graph.compose import Composed, ComposedInput, ComposedPopulation, ComposedSynapse
 from neuro_deploy.neurons import FloatNeuron
-from neuro_deploy.program import ChipProgram, DenseSynapse
+from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population
+from neuro_deploy.program.data import Synapse
+from neuro_deploy.wiring import Conv, Dense, Sparse, to_sparse
 
 pytestmark = pytest.mark.lava
 
-CASES = [
-    (101, ("cf", "cf"), ("edge", "gentle"), False),
-    (102, ("lif", "cf", "lif"), ("edge", "violent", "gentle"), True),
-    (103, ("cf", "lif", "cf", "cf"), ("gentle", "gentle", "edge", "violent"), True),
-    (104, ("lif", "lif"), ("violent", "edge"), False),
-    (105, ("cf",), ("violent",), True),
-]
+CASES = {
+    "all kinds": (
+        101,
+        [
+            ("cf-signed", "gentle", "conv"),
+            ("cf-signed-current", "edge", "sparse"),
+            ("lif-reset", "gentle", "dense"),
+            ("lif", "any", "sparse"),
+            ("li", "violent", "dense"),
+        ],
+    ),
+    "images": (102, [("cf", "gentle", "conv"), ("cf-current", "any", "conv"), ("lif", "edge", "conv")]),
+    "overflow": (103, [("cf", "violent", "dense"), ("lif", "violent", "conv"), ("li", "violent", "sparse")]),
+    "one": (105, [("cf-current", "any", "sparse")]),
+}
 
 
-def case_of(seed: int, kinds: tuple[str, ...], styles: tuple[str, ...], signed: bool) -> tuple[ChipProgram, Any]:
-    rng = np.random.default_rng(seed)
-    case = program(rng, kinds, styles, signed)
-    return case, spikes_in(rng, case.encoders[0], 6, 3)
+def case_of(name: str) -> tuple[ChipProgram, Any]:
+    draft = random_draft(*CASES[name])
+    return program(draft), spikes_in(draft, 6, 3)
 
 
 def deep() -> tuple[ChipProgram, Any]:
-    """The last layers have large positive biases, one of them is recurrent with a delay; nothing is random."""
-    case, x = case_of(19, ("cf", "lif", "cf"), ("gentle", "gentle", "gentle"), False)
-    first, second, third = case.populations
-    biased = {"bias_mant": np.full(third.size, 9), "bias_exp": np.asarray(6), "vth": np.full(third.size, 4)}
-    third = replace(third, params={**third.params, **biased}, latency=4)
-    second = replace(second, params={**second.params, "bias_mant": np.full(second.size, 3)}, latency=3)
-    back = np.full((third.size, third.size), 2, np.int32)
-    synapses = [s for s in case.synapses if (s.source, s.target) != ("p2", "p2")]
-    synapses += [DenseSynapse("back", "p2", "p2", back, 0, 2), DenseSynapse("again", "p2", "p2", -back, 1, 0)]
-    return replace(case, populations=(first, second, third), synapses=tuple(synapses)), x
+    """Three layers with large positive biases; the last one is recurrent with a delay, and also delayed as sparse."""
+    rng = np.random.default_rng(5)
+    shared = {"bias_exp": np.asarray(6), "dv": np.asarray(400)}
+    first = {**shared, "vth": rng.integers(2, 5, 6), "bias_mant": np.asarray(1), "vth_neg": np.asarray(3)}
+    first |= {"rounds": np.asarray(3), "rounds_neg": np.asarray(0)}
+    second = {**shared, "vth": np.full(5, 4), "bias_mant": np.full(5, 3), "du": np.asarray(300)}
+    third = {**first, "vth": np.full(4, 4), "bias_mant": np.full(4, 9), "du": np.asarray(2000)}
+    populations = (
+        Population("p0", "cf", (1, 2, 3), first, 1, np.asarray(1.0)),
+        Population("p1", "lif", (5,), second, 3, np.asarray(1.0)),
+        Population("p2", "cf", (4,), third, 4, np.asarray(1.0)),
+    )
+    back = np.full((4, 4), 2, np.int32)
+    thin = to_sparse(Dense(back * np.eye(4, dtype=np.int32)))
+    synapses = (
+        DenseSynapse("a", "in", "p0", 2 * rng.integers(-3, 4, (6, 4))),
+        DenseSynapse("b", "p0", "p1", 2 * rng.integers(-3, 4, (5, 6))),
+        DenseSynapse("c", "p1", "p2", 2 * rng.integers(-3, 4, (4, 5))),
+        DenseSynapse("back", "p2", "p2", back, 0, 2),
+        DenseSynapse("again", "p2", "p2", -back, 1, 0),
+        Synapse("thin", "p2", "p2", thin, 0, 1),
+    )
+    encoder = Encoder("in", (4,), 1, 1, 4, False, 0, 15)
+    return ChipProgram("loihi2", 1e-3, 64, (encoder,), populations, synapses, None, False), rng.integers(
+        0, 16, (6, 3, 4)
+    ).astype(float)
 
 
-@pytest.mark.parametrize("which", CASES, ids=lambda c: "-".join(c[1]))
-def test_the_runtime_equals_sim_and_the_harness(which: Any) -> None:
-    case, x = case_of(*which)
+@pytest.mark.parametrize("which", CASES)
+def test_the_runtime_equals_sim_and_the_harness(which: str) -> None:
+    case, x = case_of(which)
     lava = simulate(case, x, "lava", VARIABLES)
     for other in (simulate(case, x, "sim", VARIABLES), run_spk(case, x)):
         found = differences(other, lava)
@@ -79,7 +107,7 @@ def test_a_trace_is_laid_out_as_sims() -> None:
         assert np.array_equal(there.unit, here.unit)
         assert list(there.data) == list(here.data)
         for variable, array in here.data.items():
-            assert there.data[variable].dtype == array.dtype == np.int32
+            assert there.data[variable].dtype == np.int32 and array.dtype.kind == "i"
             assert np.array_equal(there.data[variable], array)
 
 
@@ -100,64 +128,100 @@ def test_deep_biases_and_recurrence_and_no_state_between_samples() -> None:
 
 
 def float_network() -> Composed:
-    """CF -> LIF -> CF with a recurrent, delayed synapse and deep biases."""
+    """All kinds and what is optional in them, all wirings, delayed or not, a loop, deep biases, a source of ones."""
     rng = np.random.default_rng(7)
-    cf = {"theta_neg": np.float32(1), "circulations": np.float32(3), "circulations_neg": np.float32(1)}
-    one = FloatNeuron("cf", (2, 3), {**cf, "beta": rng.random((2, 3)), "theta": rng.uniform(0.2, 0.4, (2, 3))})
-    two = FloatNeuron("lif", (5,), {"beta": rng.random(5), "theta": rng.uniform(0.3, 0.9, 5)})
-    three = FloatNeuron("cf", (4,), {**cf, "beta": np.float32(0.75), "theta": np.float32(0.5)})
-    bias = [rng.normal(0.2, 0.3, n.size) for n in (one, two)]
+    signed = {"theta_neg": np.float32(1), "circulations": np.float32(3), "circulations_neg": np.float32(1)}
+    first = {**signed, "beta": rng.random((2, 2, 3)), "theta": rng.uniform(0.2, 0.4, (2, 2, 3))}
+    second = {"beta": rng.random(5), "beta_syn": rng.random(5), "theta": rng.uniform(0.3, 0.9, 5)}
+    third = {**signed, "beta": np.float32(0.75), "beta_syn": np.float32(0.25), "theta": np.float32(0.5)}
+    last = {"beta": rng.random((3, 1, 2)), "beta_syn": np.float32(0.5), "drift": np.float32(0.125)}
     populations = (
-        ComposedPopulation("one", one, bias[0], 1),
-        ComposedPopulation("two", two, bias[1], 2),
-        ComposedPopulation("three", three, np.full(4, 0.6), 3),
+        ComposedPopulation("ones", FloatNeuron("lif", (1,), {"beta": ZERO, "theta": np.float32(0.5)}), np.ones(1), 1),
+        ComposedPopulation("one", FloatNeuron("cf", (2, 2, 3), first), rng.normal(0.2, 0.3, 12), 1),
+        ComposedPopulation(
+            "two", FloatNeuron("lif", (5,), second | {"v_reset": rng.normal(0, 0.2, 5)}), rng.normal(0.2, 0.3, 5), 2
+        ),
+        ComposedPopulation("three", FloatNeuron("cf", (4,), third), np.full(4, 0.6), 3),
+        ComposedPopulation("four", FloatNeuron("li", (3, 1, 2), last), np.full(6, 0.125), 4),
     )
+
+    def dense(*shape: int) -> Dense:
+        return Dense(rng.normal(0, 0.5, shape))
+
+    def sparse(*shape: int) -> Sparse:
+        return to_sparse(Dense(rng.normal(0, 0.8, shape) * (rng.random(shape) < 0.5)))
+
+    image = Conv(rng.normal(0, 0.6, (2, 1, 2, 2)), (2, 3, 4), (1, 2), (0, 1), (1, 1), 2)
+    again = Conv(rng.normal(0, 0.4, (3, 2, 2, 2)), (2, 2, 3))
     synapses = (
-        ComposedSynapse("a", "x", "one", rng.normal(0, 0.6, (6, 4)), 0),
-        ComposedSynapse("b", "one", "two", rng.normal(0, 0.6, (5, 6)), 0),
-        ComposedSynapse("c", "two", "three", rng.normal(0, 0.6, (4, 5)), 0),
-        ComposedSynapse("d", "x", "three", rng.normal(0, 0.6, (4, 4)), 2),
-        ComposedSynapse("e", "three", "three", rng.normal(0, 0.3, (4, 4)), 1),
+        ComposedSynapse("a", "x", "one", image, 0),
+        ComposedSynapse("b", "one", "two", sparse(5, 12), 0),
+        ComposedSynapse("constant", "ones", "two", dense(5, 1), 2),
+        ComposedSynapse("c", "two", "three", dense(4, 5), 0),
+        ComposedSynapse("d", "x", "three", dense(4, 24), 2),
+        ComposedSynapse("e", "three", "three", dense(4, 4), 1),
+        ComposedSynapse("f", "one", "three", sparse(4, 12), 1),
+        ComposedSynapse("g", "one", "four", again, 2),
+        ComposedSynapse("h", "three", "four", dense(6, 4), 0),
     )
-    return Composed(0.002, (ComposedInput("x", (4,)),), populations, synapses, None, None)
+    return Composed(0.002, (ComposedInput("x", (2, 3, 4)),), populations, synapses, None, None)
 
 
-def float_oracle(network: Composed, x: Any) -> dict[str, Any]:
-    """Spikes and potentials by plain loops over rows and populations; one sample."""
-    rows = len(x) + 3
-    spikes = {"x": np.vstack([x, np.zeros((3, x.shape[1]))])}
-    spikes |= {p.name: np.zeros((rows, p.neuron.size)) for p in network.populations}
-    v = {p.name: np.zeros((rows + 1, p.neuron.size)) for p in network.populations}
+ZERO = np.float32(0)
+
+
+def float_oracle(network: Composed, x: Any) -> dict[tuple[str, str], Any]:
+    """(population, variable) -> (rows, N), neuron by neuron; one sample x (T, N)."""
+    rows = len(x) + network.depth
+    out = {("x", "spikes"): np.vstack([x, np.zeros((network.depth, x.shape[1]))])}
+    out |= {(p.name, k): np.zeros((rows, p.neuron.size)) for p in network.populations for k in VARIABLES}
     for row in range(rows):
         for p in network.populations:
-            h = p.neuron.flat("beta") * v[p.name][row - 1] + (p.bias if row >= p.latency else 0)
-            for s in network.synapses:
-                if s.target == p.name and row - 1 - s.delay >= 0:
-                    h = h + s.weight @ spikes[s.source][row - 1 - s.delay]
-            if p.neuron.kind == "lif":
-                spikes[p.name][row] = h > p.neuron.flat("theta")
-                v[p.name][row] = np.where(spikes[p.name][row], 0, h)
-            else:
-                theta = p.neuron.flat("theta")
-                s = sum((h > k * theta) * 1.0 for k in (1, 2, 3)) - (h < -1.0)
-                spikes[p.name][row], v[p.name][row] = s, h - s * np.where(s < 0, 1.0, theta)
-    return {name: (spikes[name], v[name][:rows]) for name in v}
+            for i in range(p.neuron.size):
+                before = {k: out[p.name, k][row - 1, i] if row else 0.0 for k in ("u", "v")}
+                a = sum(
+                    oracle.weighted(s.wiring, i, out[s.source, "spikes"][row - 1 - s.delay].tolist())
+                    for s in network.synapses
+                    if s.target == p.name and row - 1 - s.delay >= 0
+                )
+                own = {k: float(p.neuron.flat(k)[i]) for k in p.neuron.params}
+                u = own.get("beta_syn", 0.0) * before["u"] + a
+                h = own["beta"] * before["v"] + u + (p.bias[i] if row >= p.latency else 0.0)
+                s, v = float_fire(p.neuron.kind, own, h)
+                for name, value in (("spikes", s), ("v", v), ("h", h), ("u", u)):
+                    out[p.name, name][row, i] = value
+    return out
+
+
+def float_fire(kind: str, own: dict[str, float], h: float) -> tuple[float, float]:
+    """(spikes, what is left of h)."""
+    if kind == "li":
+        return 0, h
+    if kind == "lif":
+        return (1, own.get("v_reset", 0.0)) if h > own["theta"] else (0, h)
+    s = sum(h > k * own["theta"] for k in (1, 2, 3)) - (h < -own["theta_neg"])
+    return s, h - s * own["theta" if s > 0 else "theta_neg"]
 
 
 def test_floats_equal_a_plain_oracle() -> None:
     network = float_network()
-    x = np.random.default_rng(1).random((8, 2, 4))
-    trace = run_composed(network, Job(x, ("spikes", "v", "h")))
+    x = np.random.default_rng(1).random((8, 2, 2, 3, 4))
+    trace = run_composed(network, Job(x, VARIABLES))
     assert (trace.backend, trace.kind, trace.digest, trace.dt) == ("lava-float", "float", "", 0.002)
     for sample in range(2):
-        expected = float_oracle(network, x[:, sample])
+        expected = float_oracle(network, x[:, sample].reshape(8, -1))
         for p in network.populations:
             recording = trace.populations[p.name]
-            spikes, v = (recording.data[k][:, sample].reshape(11, -1) for k in ("spikes", "v"))
             assert (recording.shape, recording.latency, float(recording.unit)) == (p.neuron.shape, p.latency, 1.0)
-            assert spikes.any() and np.array_equal(spikes, expected[p.name][0])
-            assert np.allclose(v, expected[p.name][1], rtol=0, atol=1e-12)
+            for name, values in recording.data.items():
+                seen = values[:, sample].reshape(12, -1)
+                assert seen.any() or (p.name, name) in (("four", "spikes"), ("ones", "v"))
+                assert np.allclose(seen, expected[p.name, name], rtol=0, atol=1e-12), (p.name, name)
+    shown = {p.name: tuple(trace.populations[p.name].data) for p in network.populations}
+    assert shown["one"] == ("spikes", "v", "h") and shown["ones"] == ("spikes", "v")
+    assert shown["two"] == shown["three"] == shown["four"] == VARIABLES
     assert set(np.unique(trace.populations["one"].data["spikes"])) >= {0, 1, 2, 3}
+    assert (trace.populations["two"].data["v"] < 0).any() and trace.populations["four"].data["v"].any()
 
 
 def test_a_plan_survives_its_file(tmp_path: Any) -> None:
@@ -211,7 +275,7 @@ def test_nothing_imports_what_it_should_not() -> None:
 def test_a_weight_that_lava_would_change_is_refused(weight: list[list[int]], says: str) -> None:
     case = two_neurons()
     wide = replace(case.encoders[0], shape=(2,))
-    synapse = replace(case.synapses[0], weight=np.array(weight))
+    synapse = replace(case.synapses[0], wiring=Dense(np.array(weight)))
     case = replace(case, encoders=(wide,), synapses=(synapse, case.synapses[1]))
     with pytest.raises(BackendError, match=says):
         simulate(case, np.zeros((3, 1, 2)), "lava")
@@ -225,6 +289,101 @@ def test_what_lava_cannot_run_is_refused() -> None:
     with pytest.raises(BackendError, match="connected network, but lif is not part"):
         simulate(replace(case, synapses=(first,)), x, "lava")
     big = replace(case.encoders[0], bits=24, high=2**24 - 1)
-    late = replace(first, delay=1, exponent=-2, weight=np.array([[255]]))
+    late = replace(first, delay=1, exponent=-2, wiring=Dense(np.array([[255]])))
     with pytest.raises(BackendError, match="in: sums up to"):
         simulate(replace(case, encoders=(big,), synapses=(late, second)), x, "lava")
+    narrow = replace(case, registers=Registers(u_bits=20))
+    with pytest.raises(BackendError, match=r"'loihi2' has u_bits = 20, Lava's models 24, .* 'sim'"):
+        simulate(narrow, x, "lava")
+    with pytest.raises(InputError, match="strict: backend 'lava' does not watch"):
+        simulate(case, x, "lava", strict=True)
+
+
+def convolution(bits: int, exponent: int, delay: int, kernel: int = 3) -> ChipProgram:
+    """One convolution into an integrator; weights 255."""
+    wiring = Conv(np.full((1, 1, 1, kernel), 255, np.int32), (1, 1, kernel + 6))
+    params = {"du": 4095, "dv": 4096, "bias_mant": 0, "bias_exp": 0}
+    out = Population(
+        "out", "li", wiring.target_shape, {k: np.asarray(v) for k, v in params.items()}, 1, np.asarray(1.0)
+    )
+    encoder = Encoder("in", wiring.source_shape, 1, 1, bits, False, 0, (1 << bits) - 1)
+    synapse = Synapse("c", "in", "out", wiring, exponent, delay)
+    return ChipProgram("loihi2", 1e-3, 64, (encoder,), (out,), (synapse,), None, False)
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent", "delay", "kernel", "ways"),
+    [
+        (16, 0, 0, 3, "conv"),
+        (16, 5, 0, 3, "conv"),
+        (13, 0, 1, 3, "sparse"),
+        (13, -3, 0, 3, "sparse"),
+        (7, 0, 0, 150, "sparse"),
+        (24, 0, 0, 3, "c: sums up to 12834569475 exceed 32 bits, and neither Lava's Conv nor"),
+        (16, 6, 0, 3, "c: sums up to 3208593600 exceed 32 bits, and neither Lava's Conv nor"),
+        (
+            14,
+            0,
+            1,
+            3,
+            r"c: Lava's Conv has no delay and no negative exponent \(here delay 1, exponent 0\), and its Sparse",
+        ),
+        (24, -14, 0, 3, "c: sums up to 12834569475 exceed 32 bits, and neither Lava's Conv nor its Sparse"),
+        (14, 0, 0, 150, "c: Lava's Conv takes no number beyond 127 for its geometry"),
+    ],
+)
+def test_a_convolution_goes_where_lava_keeps_its_sums(
+    bits: int, exponent: int, delay: int, kernel: int, ways: str
+) -> None:
+    case = convolution(bits, exponent, delay, kernel)
+    x = np.random.default_rng(0).integers(0, 1 << bits, (4, 2, 1, 1, kernel + 6)).astype(float)
+    if ways not in ("conv", "sparse"):
+        with pytest.raises(BackendError, match=ways):
+            plan_of(case, Job(x, ("v",)))
+        return
+    assert [w.wiring.kind for w in plan_of(case, Job(x, ("v",))).wires] == [ways]
+    sim = simulate(case, x, "sim", VARIABLES)
+    assert sim.populations["out"].data["v"].any()
+    assert not any(differences(sim, run_spk(case, x)).values())
+
+
+def test_lava_convolves_more_than_127_channels_and_sides() -> None:
+    """Lava's Conv computes its geometry in int8, which numpy 2 no longer widens; mended."""
+    rng = np.random.default_rng(2)
+    wide = Conv(rng.integers(-100, 100, (130, 1, 1, 3)), (130, 1, 140), (1, 35), (0, 60), (1, 40), 26)
+    wide = replace(wide, weight=rng.integers(-100, 100, (130, 5, 1, 3)))
+    assert not wide.problems
+    params = {"du": 4095, "dv": 0, "bias_mant": 0, "bias_exp": 0, "vth": 1000}
+    first = Population("p", "lif", wide.target_shape, {k: np.asarray(v) for k, v in params.items()}, 1, np.asarray(1.0))
+    encoder = Encoder("in", wide.source_shape, 1, 1, 1, False, 0, 1)
+    case = ChipProgram("loihi2", 1e-3, 64, (encoder,), (first,), (Synapse("c", "in", "p", wide),), None, False)
+    x = rng.integers(0, 2, (3, 1, *wide.source_shape)).astype(float)
+    sim = simulate(case, x, "sim", VARIABLES)
+    assert sim.populations["p"].data["spikes"].any()
+    assert not any(differences(sim, simulate(case, x, "lava", VARIABLES)).values())
+
+
+def test_only_some_populations_are_recorded() -> None:
+    case, x = case_of("all kinds")
+    whole = simulate(case, x, "lava", VARIABLES)
+    some = simulate(case, x, "lava", VARIABLES, only=("p2", "in"))
+    assert list(some.populations) == ["in", "p2"]
+    for variable, array in some.populations["p2"].data.items():
+        assert np.array_equal(array, whole.populations["p2"].data[variable])
+    assert some.provenance == whole.provenance
+
+
+def test_who_judges_a_population() -> None:
+    case, x = case_of("all kinds")
+    trace = simulate(case, x[:, :1], "lava", VARIABLES)
+    assert trace.provenance == {
+        "lava-nc": "0.10.0",
+        "witness p0": "our circulate-firing process in Lava",
+        "witness p1": "our circulate-firing process in Lava",
+        "witness p2": "Lava's own LIF dynamics and threshold, with our reset value",
+        "witness p3": "Lava's own LIF",
+        "witness p4": "Lava's own LIF dynamics, never firing",
+    }
+    shown = {name: list(r.data) for name, r in trace.populations.items()}
+    assert shown["p0"] == ["spikes", "v", "h"] and shown["p3"] == ["spikes", "v", "u"]
+    assert shown["p1"] == shown["p2"] == shown["p4"] == ["spikes", "v", "h", "u"]

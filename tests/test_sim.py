@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import lava_programs
 import networks
 import numpy as np
 import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lava_drafts import Draft, drafts
 
 import neuro_deploy as nd
-from neuro_deploy.backends.sim import matmul_exact
+from neuro_deploy.engine.plain import matmul_exact
 from neuro_deploy.program import ChipProgram, DenseSynapse, Encoder, Population, Readout
 from neuro_deploy.trace import Recording, Trace
 
-EDGES = st.one_of(
+DU = st.one_of(
     st.integers(0, 4095), st.sampled_from([0, 1, 2, 4094, 4095]), st.integers(1, 11).map(lambda k: (1 << k) - 1)
 )
+DV = st.one_of(DU, st.just(4096))
+
+
+LIMIT = (1 << 23) - 1
 
 
 def scaled(low: int, high: int) -> st.SearchStrategy[int]:
@@ -33,19 +39,22 @@ def programs(draw: st.DrawFn) -> ChipProgram:
     populations, synapses, sizes = [], [], {"input": inputs}
     for index in range(draw(st.integers(1, 3))):
         name, size = f"p{index}", draw(st.integers(1, 3))
-        kind = draw(st.sampled_from(["cf", "lif"]))
+        kind = draw(st.sampled_from(["cf", "lif", "li"]))
         rounds = draw(st.integers(1, 4))
 
         def many(values: st.SearchStrategy[int], size: int = size) -> list[int]:
             return draw(st.lists(values, min_size=size, max_size=size))
 
         top = ((1 << 23) - 1 >> 6) // rounds
-        params = {"dv": many(EDGES), "bias_mant": many(scaled(-4096, 4095)), "bias_exp": many(st.integers(0, 7))}
+        params = {"dv": many(DV), "bias_mant": many(scaled(-4096, 4095)), "bias_exp": many(st.integers(0, 7))}
         if kind == "cf":
             params |= {"vth": many(scaled(1, top)), "vth_neg": many(scaled(1, top))}
             params |= {"rounds": [rounds] * size, "rounds_neg": [draw(st.integers(0, rounds))] * size}
-        else:
-            params |= {"vth": many(scaled(1, (1 << 17) - 1)), "du": many(EDGES)}
+        if kind != "cf" or draw(st.booleans()):
+            params |= {"du": many(DU)}
+        if kind == "lif":
+            params |= {"vth": many(scaled(1, (1 << 17) - 1))}
+            params |= {"v_reset": many(scaled(-LIMIT, LIMIT))} if draw(st.booleans()) else {}
         latency = index + 1
         populations.append(Population(name, kind, (size,), {k: np.array(v) for k, v in params.items()}, latency, 1.0))
         sources = [f"p{index - 1}" if index else "input", *(draw(st.sampled_from([[], [name], ["input"]])))]
@@ -74,6 +83,20 @@ def test_sim_is_the_scalar_oracle(program: ChipProgram, seed: int) -> None:
     for name, recording in trace.populations.items():
         for variable, data in recording.data.items():
             np.testing.assert_array_equal(data, expected[name, variable], err_msg=f"{name}.{variable}")
+
+
+@settings(max_examples=150, deadline=None)
+@given(draft=drafts())
+def test_sim_is_the_scalar_oracle_in_all_kinds_and_wirings(draft: Draft) -> None:
+    """What test_lava_models.py asks, without Lava."""
+    case, x = lava_programs.program(draft), lava_programs.spikes_in(draft, 6, 2)
+    trace = nd.simulate(case, x, "sim", ("spikes", "v", "h", "u"))
+    expected = oracle.run(case, case.encode(x)[0]["in"])
+    for p in case.populations:
+        assert set(trace.populations[p.name].data) == {v for n, v in expected if n == p.name}
+        for variable, data in trace.populations[p.name].data.items():
+            flat = data.reshape(*data.shape[:2], -1)
+            np.testing.assert_array_equal(flat, expected[p.name, variable], err_msg=f"{p.name}.{variable}")
 
 
 def test_the_oracle_sees_graded_spikes_clips_and_late_biases() -> None:
@@ -159,10 +182,10 @@ def test_samples_and_order_do_not_matter() -> None:
 def test_bad_programs_are_refused() -> None:
     program = nd.compile(networks.chain(), "loihi2")
     population = program.populations[0]
-    params = {**population.params, "dv": np.asarray(4096)}
+    params = {**population.params, "dv": np.asarray(4097)}
     wrong = Population(population.name, "cf", population.shape, params, 1, population.unit)
     changed = ChipProgram(
         "t", 0.001, 9, program.encoders, (wrong, *program.populations[1:]), program.synapses, None, False
     )
-    with pytest.raises(nd.NeuroDeployError, match=r"cf1: dv in \[4096, 4096\] exceeds \[0, 4095\]"):
+    with pytest.raises(nd.NeuroDeployError, match=r"cf1: dv in \[4097, 4097\] exceeds \[0, 4096\]"):
         nd.simulate(changed, networks.pixels(2, 1, 12))

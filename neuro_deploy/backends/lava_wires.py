@@ -34,10 +34,13 @@ def integer_wire(synapse: Synapse, low: int, high: int) -> Wire:
     wiring, exponent = synapse.wiring, synapse.exponent
     reach = sum_reach(wiring, low, high)
     graded = (low, high) != (0, 1)
-    if isinstance(wiring, Conv) and not why_not_conv(wiring, synapse.delay, exponent):
-        return Wire(synapse.name, synapse.source, synapse.target, _shifted(synapse, reach), 0, 0, graded, "")
     if isinstance(wiring, Conv):
-        _check_wrap(synapse, reach)
+        _check_sum(synapse.name, reach, exponent)
+        why = why_not_conv(wiring, synapse.delay, exponent)
+        if not why:
+            shifted = wiring.with_weight(wiring.weight << exponent)
+            return Wire(synapse.name, synapse.source, synapse.target, shifted, 0, 0, graded, "")
+        _check_wrap(synapse.name, reach, exponent, why)
     if not isinstance(wiring, Dense):
         wiring = _filled(to_sparse(wiring))
     in_int64 = not graded or (synapse.delay > 0 and isinstance(wiring, Dense))
@@ -97,31 +100,28 @@ def sum_reach(wiring: Wiring, low: int, high: int) -> int:
 def why_not_conv(wiring: Conv, delay: int, exponent: int) -> str:
     """Why Lava's Conv cannot run a convolution; "" if it can."""
     if delay or exponent < 0:
-        return "has no delay and no negative exponent"
+        return f"has no delay and no negative exponent (here delay {delay}, exponent {exponent})"
     geometry = (*wiring.weight.shape[2:], *wiring.stride, *wiring.padding, *wiring.dilation, wiring.groups)
     return f"takes no number beyond {CONV_MOST} for its geometry" if max(geometry) > CONV_MOST else ""
 
 
-def _shifted(synapse: Synapse, reach: int) -> Wiring:
-    """A convolution with its exponent in the weights.  Raises: BackendError for sums that Lava's Conv cannot wrap."""
-    if reach << synapse.exponent >= 1 << 31:
+def _check_sum(name: str, reach: int, exponent: int) -> None:
+    """Raise BackendError for a convolution whose sums, shifted to the left or not, exceed 32 bits."""
+    largest = reach << max(0, exponent)
+    if largest >= 1 << 31:
         raise BackendError(
-            f"{synapse.name}: sums up to {reach << synapse.exponent} exceed 32 bits, and Lava's Conv would not wrap "
-            "them; use fewer input bits"
+            f"{name}: sums up to {largest} exceed 32 bits, and neither Lava's Conv nor its Sparse would wrap them as a "
+            "convolution does; use fewer input bits"
         )
-    return synapse.wiring.with_weight(synapse.wiring.weight << synapse.exponent)
 
 
-def _check_wrap(synapse: Synapse, reach: int) -> None:
-    """Raise BackendError unless a convolution's sums fit 32 bits before the shift, and 24 after it."""
-    exponent, conv = synapse.exponent, synapse.wiring
-    assert isinstance(conv, Conv)
+def _check_wrap(name: str, reach: int, exponent: int, why: str) -> None:
+    """Raise BackendError for a convolution whose sums would wrap to 24 bits, which Sparse does not."""
     largest = reach << exponent if exponent >= 0 else -(-reach >> -exponent)
-    if reach >= 1 << 31 or largest >= 1 << (CONV_BITS - 1):
+    if largest >= 1 << (CONV_BITS - 1):
         raise BackendError(
-            f"{synapse.name}: Lava's Conv {why_not_conv(conv, synapse.delay, exponent)} (here {synapse.delay} and "
-            f"{exponent}), and its Sparse would not wrap sums up to {largest} to {CONV_BITS} bits as a convolution "
-            "does; use fewer input bits"
+            f"{name}: Lava's Conv {why}, and its Sparse would not wrap sums up to {largest} to {CONV_BITS} bits as a "
+            "convolution does; use fewer input bits"
         )
 
 

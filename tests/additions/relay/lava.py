@@ -16,10 +16,7 @@ from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-WITNESS = "a relay in Lava"
-STATES = ("v",)
-BIAS = "bias_mant"
-SHOWS = {"fixed_pt": ("v",), "floating_pt": ()}
+from ..lava import Body, each
 
 
 class Relay(AbstractProcess):
@@ -50,6 +47,6 @@ class FixedRelay(PyLoihiProcessModel):
         self.s_out.send(self.s_out_buff)
 
 
-def fixed(size: int, params: Mapping[str, Any]) -> tuple[Any, type]:
-    vth, exponent = (np.broadcast_to(params[k], (size,)).copy() for k in ("vth", "bias_exp"))
-    return Relay(shape=(size,), vth=vth, bias_exp=exponent), FixedRelay
+def fixed(size: int, params: Mapping[str, Any]) -> Body:
+    process = Relay(shape=(size,), vth=each(params["vth"], size), bias_exp=each(params["bias_exp"], size))
+    return Body(process, FixedRelay, ("v",), ("v",), "a relay in Lava")

@@ -1,4 +1,4 @@
-"""Relay in float, in NIR (a Threshold with our metadata) and as integers."""
+"""Relay in float, in NIR (a Threshold in a graph of its own, with our metadata) and as integers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 import nir
 import numpy as np
 
+from ...fixed import Registers
 from ..base import (
     BIAS_RANGES,
     METADATA,
     THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
+    Levels,
     Quantized,
     bias_of,
     register_problems,
+    whole_units,
 )
 
 
@@ -23,16 +26,23 @@ class RelaySpec:
     kind = "relay"
 
     def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-        if not isinstance(node, nir.Threshold) or node.metadata.get(METADATA, {}).get("kind") != "relay":
+        if not isinstance(node, nir.NIRGraph) or node.metadata.get(METADATA, {}).get("kind") != "relay":
             return None
-        return FloatNeuron("relay", np.shape(node.threshold), {"theta": node.threshold})
+        theta = node.nodes["relay"].threshold
+        return FloatNeuron("relay", np.shape(theta), {"theta": theta})
 
     def drive(self, node: nir.NIRNode, dt: float) -> None:
         return None
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-        theta = np.broadcast_to(neuron.params["theta"], neuron.shape)
-        return nir.Threshold(theta.copy(), metadata={METADATA: {"kind": "relay"}})
+        theta, shape = np.broadcast_to(neuron.params["theta"], neuron.shape), np.array(neuron.shape)
+        nodes = {
+            "input": nir.Input(input_type={"input": shape}),
+            "relay": nir.Threshold(theta.copy()),
+            "output": nir.Output(output_type={"output": shape}),
+        }
+        edges = [("input", "relay"), ("relay", "output")]
+        return nir.NIRGraph(nodes, edges, metadata={METADATA: {"kind": "relay"}}, type_check=False)
 
     def anchor(self, neuron: FloatNeuron) -> Any:
         return neuron.flat("theta")
@@ -40,18 +50,28 @@ class RelaySpec:
     def anchor_limit(self, neuron: FloatNeuron, target: Any) -> int:
         return (1 << 17) - 1
 
-    def quantize(self, name: str, neuron: FloatNeuron, anchor_q: Any, target: Any) -> Quantized:
-        return Quantized({"vth": anchor_q}, [], [])
+    def quantize(self, name: str, neuron: FloatNeuron, unit: Any, target: Any) -> Quantized:
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        return Quantized({"vth": vth}, [rounding], [])
 
-    def check(self, params: Any) -> list[str]:
+    def check(self, params: Any, registers: Registers) -> list[str]:
         return register_problems(params, {"vth": THRESHOLD_RANGE, **BIAS_RANGES})
 
     def spike_range(self, params: Any) -> tuple[int, int]:
         return 0, 1
 
-    def bounds(self, params: Any, total: Interval, steps: int) -> dict[str, Interval]:
-        bias = bias_of(params)
-        return {"v": Interval((total.low << 6) + bias, (total.high << 6) + bias)}
+    def float_spike_range(self, neuron: FloatNeuron) -> tuple[int, int]:
+        return 0, 1
+
+    def levels(self, params: Any, registers: Registers) -> Levels:
+        theta = params["vth"] << registers.threshold_shift
+        return Levels(theta, np.asarray(1), theta, np.asarray(0))
+
+    def bounds(
+        self, params: Any, total: Interval, steps: int, registers: Registers, idle: int = 0
+    ) -> dict[str, Interval]:
+        bias, shift = bias_of(params), registers.input_shift
+        return {"v": Interval((total.low << shift) + bias, (total.high << shift) + bias)}
 
 
 SPEC = RelaySpec()
