@@ -7,7 +7,8 @@ Static bounds decide: where no sum of a population's synapses can wrap, whatever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..program import ChipProgram, Population, Synapse
 from ..wiring import Conv, Dense, Sparse, Wiring, to_dense
 from .base import spike_dtype, spike_ranges
 from .plain import CONV_BITS
-from .scans import SCANS, Scan, scan_of
+from .scans import Scan, scan_of
 
 Array = NDArray[Any]
 TILE, BLOCK = 32, 8
@@ -70,13 +71,20 @@ class Matrix:
     most: int
     reach: int
 
+    @cached_property
+    def floats(self) -> Array | None:
+        """The weights as floats in which every partial sum is exact; None where sums by events are faster, or no float is."""
+        if self.mode < 2 or self.reach >= 1 << 53:
+            return None
+        return self.weight.astype(np.float32 if self.reach < 1 << 24 else np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Wire:
     """A synapse.
 
-    lag: rows from a spike to its sum.   body: its weights.   scale, down: the sum times `scale`, shifted right by `down`.
-    synapse: for the rules of the definition, where it can wrap.
+    lag: rows from a spike to its sum.   body: its weights.   synapse: for the rules of the definition, if it can wrap.
+    scale, down: a matrix's sum is multiplied by `scale` (a table's weights are already), any is shifted right by `down`.
     """
 
     source: str
@@ -111,17 +119,24 @@ class Network:
 
     groups: populations that feed each other in a cycle are in one group; a group follows those that feed it.
     cyclic: for each group, whether there is a cycle in it.   dtypes: of all spikes, those of encoders among them.
+    sizes: number of neurons, of each encoder and population.
     """
 
     program: ChipProgram
     groups: tuple[tuple[Cell, ...], ...]
     cyclic: tuple[bool, ...]
     dtypes: Mapping[str, Any]
+    sizes: Mapping[str, int]
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """All populations."""
         return tuple(cell for group in self.groups for cell in group)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All weights of dense synapses that are summed by `kernels.dense`."""
+        return tuple(w.body for cell in self.cells for w in cell.wires if isinstance(w.body, Matrix))
 
 
 def reach_of(wiring: Wiring, largest: int) -> int:
@@ -162,7 +177,9 @@ def ordered(values: Array, order: Array | None, axis: int = 0) -> Array:
     return values if order is None else np.take(values, order, axis)
 
 
-def matrix_of(wiring: Dense, largest: int, binary: bool, source: Array | None, target: Array | None) -> tuple[Matrix, int]:
+def matrix_of(
+    wiring: Dense, largest: int, binary: bool, source: Array | None, target: Array | None
+) -> tuple[Matrix, int]:
     """A dense synapse, and the power of two that was taken out of its weights (as a factor)."""
     weight = ordered(ordered(wiring.weight, source, 1), target, 0)
     bits = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)), axis=None, initial=0))
@@ -238,7 +255,7 @@ def wire_of(
     wiring, (order, image) = s.wiring, target
     if isinstance(wiring, Sparse) and wiring.weight.size > FULL * wiring.source_size * wiring.target_size:
         wiring = to_dense(wiring)
-    factor = 1
+    factor, exponent = 1, min(max(0, s.exponent), 31)
     body: Table | Matrix
     if isinstance(wiring, Dense) and not careful:
         body, factor = matrix_of(wiring, max(abs(low), abs(high)), low >= 0 and high <= 1, source, order)
@@ -248,8 +265,9 @@ def wire_of(
         body = conv_table(wiring, source)
     else:
         body = sparse_table(wiring, source, order)
-    down = min(max(0, -s.exponent), 31)
-    return Wire(s.source, 1 + s.delay, body, factor << max(0, s.exponent), down, s)
+    if isinstance(body, Table) and not careful:
+        body = replace(body, weight=placed(body.weight.astype(np.int64) << exponent, np.int32))
+    return Wire(s.source, 1 + s.delay, body, factor << exponent, min(max(0, -s.exponent), 31), s)
 
 
 def groups_of(program: ChipProgram) -> list[tuple[list[str], bool]]:
@@ -276,20 +294,27 @@ def network_of(program: ChipProgram) -> Network:
     """The program, ready to run."""
     ranges = spike_ranges(program)
     incoming = {p.name: [s for s in program.synapses if s.target == p.name] for p in program.populations}
-    own = {p.name: order_of(incoming[p.name]) if p.kind in SCANS else (None, None) for p in program.populations}
+    scans = {p.name: scan_of(p, program.registers) for p in program.populations}
+    own = {name: order_of(incoming[name]) if scan else (None, None) for name, scan in scans.items()}
     cells = {}
     for p in program.populations:
         careful = can_wrap(incoming[p.name], ranges)
-        order, _ = own[p.name]
+        order, scan = own[p.name][0], scans[p.name]
+        if scan is not None:
+            scan = scan._replace(params=ordered(scan.params, order, 1))
         wires = tuple(
             wire_of(s, ranges, careful, own.get(s.source, (None, None))[0], own[p.name]) for s in incoming[p.name]
         )
         room = [w.body.weight.shape[1] if isinstance(w.body, Matrix) else p.size + w.body.width for w in wires]
         width = -(-max([p.size, *room]) // TILE) * TILE
         dtype = spike_dtype(*ranges[p.name])
-        cells[p.name] = Cell(p, order, scan_of(p, program.registers, order), wires, careful, width, dtype)
+        cells[p.name] = Cell(p, order, scan, wires, careful, width, dtype)
     groups = groups_of(program)
-    dtypes = {name: spike_dtype(*span) for name, span in ranges.items()}
     return Network(
-        program, tuple(tuple(cells[n] for n in g) for g, _ in groups), tuple(cycle for _, cycle in groups), dtypes
+        program,
+        groups=tuple(tuple(cells[n] for n in group) for group, _ in groups),
+        cyclic=tuple(cycle for _, cycle in groups),
+        dtypes={name: spike_dtype(*span) for name, span in ranges.items()},
+        sizes={e.name: int(np.prod(e.shape, dtype=np.int64)) for e in program.encoders}
+        | {p.name: p.size for p in program.populations},
     )

@@ -236,8 +236,8 @@ SCANS: Mapping[str, tuple[int, Rows]] = MappingProxyType(
 """Neuron kind -> how it fires, and its own parameters as rows.  Other kinds take their integer step."""
 
 
-def scan_of(population: Population, registers: Registers, order: Array | None) -> Scan | None:
-    """The population, its neurons in this order; None where `scan` cannot be exact, or does not know the kind."""
+def scan_of(population: Population, registers: Registers) -> Scan | None:
+    """The population; None where `scan` cannot be exact, or does not know the kind."""
     p, size = population.params, population.size
     if population.kind not in SCANS or registers.v_bits > MOST_BITS or spec(population.kind).check(p, registers):
         return None
@@ -247,8 +247,7 @@ def scan_of(population: Population, registers: Registers, order: Array | None) -
         rows[KEEP_U] = registers.unity - 1 - p["du"]
     params = np.zeros((9, size), np.int32)
     for row, values in rows.items():
-        wide = np.broadcast_to(values, (size,))
-        params[row] = wide if order is None else wide[order]
+        params[row] = values
     most = tuple(int(params[row].max(initial=0)) for row in (ROUNDS, ROUNDS_NEG))
     bits, shift = registers.decay_bits, registers.input_shift
     numbers = (bits, (1 << bits) - 1, shift, 1 << (registers.u_bits - 1), registers.v_limit, FAR)
