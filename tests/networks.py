@@ -100,7 +100,7 @@ def convolution(
 def everything(*, seed: int = 8) -> nir.NIRGraph:
     """Every kind at once: convolutions, both pools, a skip of unequal depth, recurrence, a delay, biases everywhere.
 
-    CF (positive, signed, with a current), LIF (reset to 0 and to a value), IF, Threshold, CubaLIF, and LI as the readout.
+    CF (positive, signed, with a current), LIF (reset to 0 and to a value), IF, Threshold, CubaLIF, LI as the readout.
     """
     rng = np.random.default_rng(seed)
     wide, small = (4, 8, 8), (4, 4, 4)

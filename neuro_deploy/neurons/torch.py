@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -33,14 +33,13 @@ class States(NamedTuple):
     """What a population did in one forward pass, each (T, B, *shape), in the parameters' dtype.
 
     spikes: zeros for a kind that never fires.   v, h: the potential after and before firing.   u: the synaptic current,
-    None where there is none.   fires: False for a kind that never does.
+    None where there is none.
     """
 
     spikes: Tensor
     v: Tensor
     h: Tensor
     u: Tensor | None = None
-    fires: bool = True
 
 
 class State(NamedTuple):
@@ -152,7 +151,6 @@ class Neuron(nn.Module, ABC):
     Raises: InputError.
     """
 
-    fires: ClassVar[bool] = True
     beta: Tensor
     beta_syn: Tensor | None
     drift: Tensor | None
@@ -244,10 +242,9 @@ class Stepper:
         """Tell the watchers, if there are any."""
         if not self._watchers:
             return
-        spikes, v, h, u, _ = zip(*self._seen, strict=True)
+        spikes, v, h, u = zip(*self._seen, strict=True)
         current = None if self._neuron.beta_syn is None else torch.stack(u)
-        fires = self._neuron.fires
-        states = States(torch.stack(spikes), torch.stack(v), torch.stack(h), current, fires)
+        states = States(torch.stack(spikes), torch.stack(v), torch.stack(h), current)
         for note in self._watchers:
             note(self._neuron, states)
 

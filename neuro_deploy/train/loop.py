@@ -170,7 +170,8 @@ def _train_batch(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Te
         spikes = session.wrapped(shown)
     loss = rate_cross_entropy(spikes, label, session.recipe.readout.scale, settings.label_smoothing)
     if settings.balance_weight:
-        loss = loss + settings.balance_weight * balance_loss(states)
+        firing = {n: s for n, s in states.items() if isinstance(session.model.get_submodule(n), SpikingNeuron)}
+        loss = loss + settings.balance_weight * balance_loss(firing)
     session.stepper.zero_grad()
     session.fabric.backward(loss)
     session.stepper.step()

@@ -19,14 +19,13 @@ def balance_loss(states: Mapping[str, States], eps: float = EPS) -> Tensor:
         P = sum max(h, 0),  N = sum max(-h, 0)   over time, batch and neurons of a layer
         loss = mean over layers of ((P - N) / (P + N + eps))^2
 
-    states: what `observe` saw in a forward pass; integrators, which never fire, do not count.
+    states: what `observe` saw in a forward pass; leave out what has nothing to balance, such as a readout's integrators.
     eps: > 0, keeps a silent layer at 0.
     Raises: InputError for no states.   Source: our reading of arXiv 2605.27412.
     """
-    firing = [s for s in states.values() if s.fires]
-    if not firing:
+    if not states:
         raise InputError("balance_loss: no states; run the model within `with observe(model) as states:`")
-    balances = [(s.h.sum() / (s.h.abs().sum() + eps)) ** 2 for s in firing]
+    balances = [(s.h.sum() / (s.h.abs().sum() + eps)) ** 2 for s in states.values()]
     return torch.stack(balances).mean()
 
 

@@ -25,8 +25,6 @@ class Integrator(Neuron):
     All float32, one number or one per neuron (*shape).   Raises: InputError.
     """
 
-    fires = False
-
     def __init__(
         self, beta: Parameter = 0.9, *, beta_syn: Parameter | None = None, drift: Parameter | None = None
     ) -> None:
