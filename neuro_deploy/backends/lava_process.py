@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, LavaMissingError, LavaTimeoutError
 from ..trace import VARIABLES
-from ..wiring import Conv
+from ..wiring import Conv, Sparse
 from .base import Progress
 from .lava_plan import ERROR, WITNESSES, Plan, Wire, check_plan, record_file, save_plan
 from .lava_worker import DONE, MARK, remove_scratch
@@ -46,15 +46,17 @@ class Outcome(NamedTuple):
 
 def default_timeout(plan: Plan) -> float:
     """Seconds that a run may take: two minutes, and for each step ten times what it usually takes."""
-    weights = sum(_products(wire) * (1 + wire.delay) for wire in plan.wires)
+    weights = sum(_work(wire) for wire in plan.wires)
     parts = len(plan.sources) + len(plan.cells) + len(plan.wires)
     return 120.0 + plan.rows * plan.batch * (0.05 * parts + 1e-7 * weights)
 
 
-def _products(wire: Wire) -> int:
-    """Products of weights and spikes in a step, all spikes counted."""
-    wiring = wire.wiring
-    return wiring.weight.size * (int(np.prod(wiring.target_shape[1:])) if isinstance(wiring, Conv) else 1)
+def _work(wire: Wire) -> int:
+    """Products of weights and spikes in a step; a delayed sparse synapse, which Lava builds anew each time, as ten."""
+    wiring, work = wire.wiring, wire.wiring.weight.size * (1 + wire.delay)
+    if isinstance(wiring, Conv):
+        return work * int(np.prod(wiring.target_shape[1:]))
+    return 10 * work if isinstance(wiring, Sparse) and wire.delay else work
 
 
 def run_plan(plan: Plan, timeout: float | None, progress: Progress) -> Outcome:
