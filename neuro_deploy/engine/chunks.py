@@ -24,12 +24,13 @@ from .scans import Scan, scan
 Array = NDArray[Any]
 Span = tuple[int, int]
 NEVER = int(np.iinfo(np.int64).max)
-NOTHING = np.zeros((1, 1, 1), np.int32)
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 20
 """How large the sums of a block of rows may become."""
 CROWDED = 0.35
 """Above this share of spikes that are not 0, a product of matrices is faster than sums by events (32 bits)."""
 VISIBLE = ("v", "h", "u")
+NOTHING = {v: np.zeros((1, 1, 1), np.int8 if v == "spikes" else np.int32) for v in (*VISIBLE, "spikes")}
+"""What is not recorded."""
 
 
 class Feed(Protocol):
@@ -74,14 +75,10 @@ class Worker:
         self.span: Span = (0, 0)
         self.states: dict[str, Any] = {}
         self.spikes: dict[str, Array] = {}
-        self.values: dict[str, dict[str, Array]] = {}
-        orders = {cell.population.name: cell.order for cell in cells}
+        last = {cell.population.name for cell in cells if cell.channels > 1}
         for name, size in task.network.sizes.items():
-            shape, mine = (task.rows, samples, size), orders.get(name) is not None
-            if "spikes" not in task.data[name] or mine:
-                self.spikes[name] = aligned(shape, task.network.dtypes[name])
-            if mine:
-                self.values[name] = {v: aligned(shape, np.int32) for v in VISIBLE if v in task.data[name]}
+            if "spikes" not in task.data[name] or name in last:
+                self.spikes[name] = aligned((task.rows, samples, size), task.network.dtypes[name])
         self.events = np.zeros(max(task.network.sizes.values()) + SLACK, np.int32)
 
     def run(self, span: Span) -> tuple[Counter[tuple[str, str]], Array]:
@@ -209,19 +206,18 @@ class Worker:
     def scan(self, cell: Cell, neurons: Scan, r0: int, r1: int, total: Array) -> None:
         """The neurons, compiled."""
         name, samples = cell.population.name, self.span[1] - self.span[0]
-        spikes, first = self.fired(name)
-        kept, column = (self.task.data[name], self.span[0]) if cell.order is None else (self.values[name], 0)
-        arrays = tuple(kept.get(v, NOTHING) for v in VISIBLE)
-        keeps = tuple(v in kept for v in VISIBLE)
-        place, counts = (r0, r1, samples, first, column), np.zeros(2, np.int64)
-        scan(total, place, neurons.neuron, neurons.params, neurons.numbers, self.states[name], spikes, arrays, keeps, counts, self.seen)  # fmt: skip  # noqa: E501
+        (spikes, first), kept = self.fired(name), self.task.data[name]
+        shown = [*(v for v in VISIBLE if v in kept), *(["spikes"] if name in self.spikes and "spikes" in kept else [])]
+        arrays = tuple(kept[v] if v in shown else NOTHING[v] for v in (*VISIBLE, "spikes"))
+        keeps = tuple(v in shown for v in (*VISIBLE, "spikes"))
+        place, counts = (r0, r1, samples, first, self.span[0]), np.zeros(2, np.int64)
+        scan(  # type: ignore[arg-type]
+            total, place, neurons.neuron, neurons.params, neurons.numbers, self.states[name],
+            spikes, arrays, keeps, counts, self.seen,
+        )  # fmt: skip
         if neurons.has_current:
             self.counters[name, "u_wraps"] += int(counts[0])
         self.counters[name, "v_clips"] += int(counts[1])
-        if cell.order is not None:
-            for variable, array in self.task.data[name].items():
-                own = spikes if variable == "spikes" else kept[variable]
-                array[r0:r1, self.span[0] : self.span[1], cell.order] = own[r0:r1, :samples]
 
     def take_step(self, cell: Cell, r: int, total: Array) -> None:
         """One row by the kind's integer step."""

@@ -33,7 +33,7 @@ Array = NDArray[Any]
 log = logging.getLogger(__name__)
 WORKER_BYTES = 4 << 20
 """How large one worker's arrays may become, as long as it can take more than one sample."""
-MOST_SAMPLES = 32
+BLOCK_ROWS = 1 << 15
 
 
 def available() -> bool:
@@ -145,7 +145,8 @@ def _samples(network: Network, request: Request, batch: int) -> int:
     """How many samples a worker takes at a time."""
     rows = request.steps + network.program.depth
     each = sum(rows * size * np.dtype(network.dtypes[name]).itemsize for name, size in network.sizes.items())
-    return max(1, min(WORKER_BYTES // each, MOST_SAMPLES, -(-batch // threads())))
+    widest = max([1, *(cell.width for cell in network.cells)])
+    return max(1, min(WORKER_BYTES // each, BLOCK_ROWS // (4 * widest), -(-batch // threads())))
 
 
 def _work(task: Task, batch: int) -> Iterator[tuple[tuple[int, int], Counter[tuple[str, str]], Array]]:

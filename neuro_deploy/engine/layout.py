@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fixed import Registers
 from ..program import ChipProgram, Population, Synapse
 from ..wiring import Conv, Dense, Sparse, Wiring, to_dense
 from .base import spike_dtype, spike_ranges
@@ -21,6 +22,7 @@ from .plain import CONV_BITS
 from .scans import Scan, scan_of
 
 Array = NDArray[Any]
+Span = tuple[int, int]
 TILE, BLOCK = 32, 8
 """As in kernels.py."""
 LINE = 64
@@ -38,13 +40,6 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     raw = np.empty(size + LINE, np.uint8)
     start = -raw.ctypes.data % LINE
     return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def placed(values: Array, dtype: Any) -> Array:
-    """A copy of values in such an array."""
-    array = aligned(values.shape, dtype)
-    array[...] = values
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +94,17 @@ class Wire:
 class Cell:
     """A population.
 
-    order: its neurons as the loops count them (index of each in the program's order), or None for the program's order.
+    channels: the loops count its neurons with so many channels last; 1: as the program does.
     scan: its compiled form, or None: the kind's own integer step.   careful: sums can wrap.
-    width: length of a row of sums.   dtype: of its spikes.
+    width: length of a row of sums.
     """
 
     population: Population
-    order: Array | None
+    channels: int
     scan: Scan | None
     wires: tuple[Wire, ...]
     careful: bool
     width: int
-    dtype: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,21 +134,19 @@ class Network:
 
 
 def reach_of(wiring: Wiring, largest: int) -> int:
-    """The largest |sum| of a synapse for spikes up to `largest`."""
-    size = np.abs(wiring.weight.astype(np.int64))
-    if isinstance(wiring, Dense):
-        sums = size.sum(axis=1)
-    else:
-        sums = wiring.with_weight(size).apply(np.ones((1, wiring.source_size), np.int64))
-    return int(sums.max(initial=0)) * largest
+    """No sum of a synapse can be larger, for spikes up to `largest`."""
+    size = np.abs(wiring.weight, dtype=np.int64)
+    if isinstance(wiring, Sparse):
+        ends = np.concatenate([[0], np.cumsum(size)])[wiring.starts]
+        return int(np.diff(ends).max(initial=0)) * largest
+    return int(size.reshape(len(size), -1).sum(axis=1).max(initial=0)) * largest
 
 
-def can_wrap(synapses: list[Synapse], ranges: Mapping[str, tuple[int, int]]) -> bool:
-    """True unless no spikes can make a sum of these synapses of one population wrap."""
+def can_wrap(synapses: list[Synapse], reaches: list[int]) -> bool:
+    """True unless no spikes can make a sum of these synapses of one population wrap.  reaches: their `reach_of`."""
     total = 0
-    for s in synapses:
-        reach = reach_of(s.wiring, max(map(abs, ranges[s.source])))
-        shifted = reach << s.exponent if s.exponent >= 0 else reach
+    for s, reach in zip(synapses, reaches, strict=True):
+        shifted = reach << max(0, s.exponent)
         limit = (1 << (CONV_BITS - 1)) - 1 if s.kind == "conv" else INT32
         total += shifted
         if reach > INT32 or shifted > limit:
@@ -162,159 +154,164 @@ def can_wrap(synapses: list[Synapse], ranges: Mapping[str, tuple[int, int]]) -> 
     return total > INT32
 
 
-def order_of(synapses: list[Synapse]) -> tuple[Array | None, tuple[int, int, int] | None]:
-    """Channels last where a convolution of several channels a group leads there, and that convolution's shape."""
+def channels_of(synapses: list[Synapse]) -> int:
+    """How many channels come last: those of the first convolution that leads there in blocks; else 1."""
     for s in synapses:
         w = s.wiring
         if isinstance(w, Conv) and w.weight.shape[0] > w.groups and w.target_size > w.weight.shape[0]:
-            index = np.arange(w.target_size).reshape(w.target_shape)
-            return np.ascontiguousarray(index.transpose(1, 2, 0)).reshape(-1), w.target_shape
-    return None, None
+            return int(w.weight.shape[0])
+    return 1
 
 
-def ordered(values: Array, order: Array | None, axis: int = 0) -> Array:
-    """values along an axis in another order."""
-    return values if order is None else np.take(values, order, axis)
+def ordered(values: Array, channels: int, axis: int = 0) -> Array:
+    """values along an axis with the channels last."""
+    if channels == 1:
+        return values
+    return np.take(values, np.arange(values.shape[axis]).reshape(channels, -1).T.reshape(-1), axis)
 
 
-def matrix_of(
-    wiring: Dense, largest: int, binary: bool, source: Array | None, target: Array | None
-) -> tuple[Matrix, int]:
-    """A dense synapse, and the power of two that was taken out of its weights (as a factor)."""
+def columns_of(wiring: Dense, source: int, target: int, dtype: Any, multiple: int, down: int = 0) -> Array:
+    """The weights by source, (N_source, M): shifted right by `down`, M filled up with zeros to a multiple."""
     weight = ordered(ordered(wiring.weight, source, 1), target, 0)
-    bits = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)), axis=None, initial=0))
-    factor = bits & -bits or 1
-    weight = weight // factor
-    width = -(-weight.shape[0] // TILE) * TILE
-    dtype = spike_dtype(int(weight.min(initial=0)), int(weight.max(initial=0)))
-    full = np.zeros((weight.shape[1], width), dtype)
-    full[:, : weight.shape[0]] = weight.T
-    size = max(1, int(np.abs(weight.astype(np.int64)).max(initial=0)) * largest)
-    most, mode = ((1 << 15) - 1) // size, 0 if binary else 1
+    full = aligned((weight.shape[1], -(-weight.shape[0] // multiple) * multiple), dtype)
+    full[:, weight.shape[0] :] = 0
+    full[:, : weight.shape[0]] = (weight >> down).astype(dtype).T
+    return full
+
+
+def matrix_of(wiring: Dense, span: Span, reach: int, source: int, target: int) -> tuple[Matrix, int]:
+    """A dense synapse without the power of two that all its weights have in common, and that one's exponent.
+
+    span: the least and the largest spike.
+    """
+    low, high = int(wiring.weight.min(initial=0)), int(wiring.weight.max(initial=0))
+    bits = int(np.bitwise_or.reduce(wiring.weight.reshape(-1), initial=0))
+    down = (bits & -bits).bit_length() - 1 if bits else 0
+    weight = columns_of(wiring, source, target, spike_dtype(low >> down, high >> down), TILE, down)
+    most = ((1 << 15) - 1) // max(1, (max(-low, high) >> down) * max(-span[0], span[1]))
+    mode = 0 if span[0] >= 0 and span[1] <= 1 else 1
     if most < FEW:
         most, mode = 1 << 30, 2
-    return Matrix(placed(full, dtype), mode, most, reach_of(wiring, largest) // factor), factor
+    return Matrix(weight, mode, most, reach >> down), down
 
 
-def dense_table(wiring: Dense, source: Array | None, target: Array | None) -> Table:
+def dense_table(wiring: Dense, source: int, target: int) -> Table:
     """All targets as one block."""
-    weight = ordered(ordered(wiring.weight, source, 1), target, 0)
-    width = -(-weight.shape[0] // BLOCK) * BLOCK
-    full = np.zeros((weight.shape[1], width), np.int32)
-    full[:, : weight.shape[0]] = weight.T
-    zero, every = np.zeros(len(full), np.int32), np.arange(len(full), dtype=np.int32)
-    return Table((zero, zero + 1, every, zero[:1], zero[:1]), placed(full.reshape(-1), np.int32), width)
+    weight = columns_of(wiring, source, target, np.int32, BLOCK)
+    zero, every = np.zeros(len(weight), np.int32), np.arange(len(weight), dtype=np.int32)
+    return Table((zero, zero + 1, every, zero[:1], zero[:1]), weight.reshape(-1), weight.shape[1])
 
 
-def sparse_table(wiring: Wiring, source: Array | None, target: Array | None) -> Table:
+def sparse_table(wiring: Wiring, source: int, target: int) -> Table:
     """Single connections, by source."""
     targets, sources, weights = wiring.triples()
-    for index, order in ((targets, target), (sources, source)):
-        if order is not None:
-            index[:] = np.argsort(order)[index]
+    targets, sources = (
+        index % (size // channels) * channels + index // (size // channels)
+        for index, channels, size in ((targets, target, wiring.target_size), (sources, source, wiring.source_size))
+    )
     by = np.argsort(sources, kind="stable")
     ends = np.searchsorted(sources[by], np.arange(wiring.source_size + 1)).astype(np.int32)
     base, row = targets[by].astype(np.int32), np.arange(len(by), dtype=np.int32)
     return Table((ends[:-1], ends[1:], np.zeros_like(ends[:-1]), base, row), weights[by].astype(np.int32), 1)
 
 
-def conv_table(wiring: Conv, source: Array | None) -> Table:
+def conv_table(wiring: Conv, source: int) -> Table:
     """A block for each position of the kernel: the output channels of one place, which are neighbours (channels last).
 
     Row (g * taps + tap) * per_group + k of the weights: from input channel k of group g by that position.
     """
     c_out, per_group, tall, long = wiring.weight.shape
     (_, h, w), (_, height, width), groups = wiring.source_shape, wiring.target_shape, wiring.groups
-    each, taps = c_out // groups, tall * long
+    each, taps, (up, left) = c_out // groups, tall * long, wiring.padding
     block = 1 if each == 1 else -(-each // BLOCK) * BLOCK
     weight = np.zeros((groups, taps, per_group, block), np.int32)
-    split = wiring.weight.reshape(groups, each, per_group, taps)
-    weight[..., :each] = split.transpose(0, 3, 2, 1)
-    index = np.full((h + 2 * wiring.padding[0], w + 2 * wiring.padding[1]), -1, np.int64)
-    index[wiring.padding[0] :, wiring.padding[1] :][:h, :w] = np.arange(h * w).reshape(h, w)
-    outputs = np.arange(height * width).reshape(height, width)
-    found = [(index[t.rows, t.columns], t.row * long + t.column) for t in wiring.taps()]
-    place = np.concatenate([inputs[inputs >= 0] for inputs, _ in found])
-    output = np.concatenate([outputs[inputs >= 0] for inputs, _ in found])
-    tap = np.concatenate([np.full(int((inputs >= 0).sum()), number) for inputs, number in found])
+    weight[..., :each] = wiring.weight.reshape(groups, each, per_group, taps).transpose(0, 3, 2, 1)
+    index = np.full((h + 2 * up, w + 2 * left), -1, np.int64)
+    index[up : up + h, left : left + w] = np.arange(h * w).reshape(h, w)
+    place = np.stack([index[tap.rows, tap.columns].reshape(-1) for tap in wiring.taps()])
+    tap, output = np.nonzero(place >= 0)
+    place = place[tap, output]
     by = np.argsort(place, kind="stable")
-    ends = np.searchsorted(place[by], np.arange(h * w + 1))
-    base = np.concatenate([output[by] * c_out + g * each for g in range(groups)])
-    row = np.concatenate([(g * taps + tap[by]) * per_group for g in range(groups)])
+    tap, output, ends = tap[by], output[by], np.searchsorted(place[by], np.arange(h * w + 1))
+    base = np.concatenate([output * c_out + g * each for g in range(groups)])
+    row = np.concatenate([(g * taps + tap) * per_group for g in range(groups)])
     channel, position = np.divmod(ordered(np.arange(wiring.source_size), source), h * w)
     begin = channel // per_group * len(by)
     where = (begin + ends[position], begin + ends[position + 1], channel % per_group, base, row)
-    return Table(tuple(a.astype(np.int32) for a in where), placed(weight.reshape(-1), np.int32), block)  # type: ignore[arg-type]
+    starts, stops, shift, base, row = (array.astype(np.int32) for array in where)
+    return Table((starts, stops, shift, base, row), weight.reshape(-1), block)
 
 
-def wire_of(
-    s: Synapse, ranges: Mapping[str, tuple[int, int]], careful: bool, source: Array | None, target: Any
-) -> Wire:
-    """A synapse between populations in these orders; target: (order, shape of the image that it comes from)."""
-    low, high = ranges[s.source]
-    wiring, (order, image) = s.wiring, target
+def wire_of(s: Synapse, span: Span, reach: int, careful: bool, source: int, target: int) -> Wire:
+    """A synapse.  span: of its spikes.   source, target: how many channels of these populations come last."""
+    wiring, down, up = s.wiring, 0, min(max(0, s.exponent), 31)
     if isinstance(wiring, Sparse) and wiring.weight.size > FULL * wiring.source_size * wiring.target_size:
         wiring = to_dense(wiring)
-    factor, exponent = 1, min(max(0, s.exponent), 31)
     body: Table | Matrix
     if isinstance(wiring, Dense) and not careful:
-        body, factor = matrix_of(wiring, max(abs(low), abs(high)), low >= 0 and high <= 1, source, order)
+        body, down = matrix_of(wiring, span, reach, source, target)
     elif isinstance(wiring, Dense):
-        body = dense_table(wiring, source, order)
-    elif isinstance(wiring, Conv) and image == wiring.target_shape:
+        body = dense_table(wiring, source, target)
+    elif isinstance(wiring, Conv) and wiring.weight.shape[0] == target:
         body = conv_table(wiring, source)
     else:
-        body = sparse_table(wiring, source, order)
+        body = sparse_table(wiring, source, target)
     if isinstance(body, Table) and not careful:
-        body = replace(body, weight=placed(body.weight.astype(np.int64) << exponent, np.int32))
-    return Wire(s.source, 1 + s.delay, body, factor << exponent, min(max(0, -s.exponent), 31), s)
+        body = replace(body, weight=body.weight << up)
+    return Wire(s.source, 1 + s.delay, body, 1 << min(31, up + down), min(max(0, -s.exponent), 31), s)
 
 
 def groups_of(program: ChipProgram) -> list[tuple[list[str], bool]]:
     """The populations in groups of mutual influence, in an order in which each group follows its sources."""
     names = [p.name for p in program.populations]
-    into: dict[str, set[str]] = {name: {s.source for s in program.synapses if s.target == name} for name in names}
+    into = {name: [s.source for s in program.synapses if s.target == name and s.source in names] for name in names}
     before: dict[str, set[str]] = {}
     for name in names:
-        todo, met = [name], set()
+        todo, met = [name], set[str]()
         while todo:
-            new = [n for n in sorted(into[todo.pop()]) if n in into and n not in met]
+            new = [n for n in into[todo.pop()] if n not in met]
             met.update(new)
             todo += new
         before[name] = met
     found: list[tuple[list[str], bool]] = []
     for name in sorted(names, key=lambda n: (len(before[n] - {n}), names.index(n))):
         if not any(name in group for group, _ in found):
-            cycle = name in before[name]
-            found.append(([n for n in names if n == name or (n in before[name] and name in before[n])], cycle))
+            mutual = [n for n in names if n == name or (n in before[name] and name in before[n])]
+            found.append((mutual, name in before[name]))
     return found
 
 
+def cell_of(
+    p: Population, incoming: list[Synapse], spans: Mapping[str, Span], channels: Mapping[str, int], registers: Registers
+) -> Cell:
+    """A population with its synapses.  spans: of all spikes.   channels: how many come last, of each population."""
+    reaches = [reach_of(s.wiring, max(-spans[s.source][0], spans[s.source][1])) for s in incoming]
+    careful, last = can_wrap(incoming, reaches), channels[p.name]
+    wires = tuple(
+        wire_of(s, spans[s.source], reach, careful, channels.get(s.source, 1), last)
+        for s, reach in zip(incoming, reaches, strict=True)
+    )
+    room = [w.body.weight.shape[1] if isinstance(w.body, Matrix) else p.size + w.body.width for w in wires]
+    width = -(-max([p.size, *room]) // TILE) * TILE
+    return Cell(p, last, scan_of(p, registers, last), wires, careful, width)
+
+
+@lru_cache(maxsize=4)
 def network_of(program: ChipProgram) -> Network:
     """The program, ready to run."""
-    ranges = spike_ranges(program)
+    spans = spike_ranges(program)
     incoming = {p.name: [s for s in program.synapses if s.target == p.name] for p in program.populations}
-    scans = {p.name: scan_of(p, program.registers) for p in program.populations}
-    own = {name: order_of(incoming[name]) if scan else (None, None) for name, scan in scans.items()}
-    cells = {}
-    for p in program.populations:
-        careful = can_wrap(incoming[p.name], ranges)
-        order, scan = own[p.name][0], scans[p.name]
-        if scan is not None:
-            scan = scan._replace(params=ordered(scan.params, order, 1))
-        wires = tuple(
-            wire_of(s, ranges, careful, own.get(s.source, (None, None))[0], own[p.name]) for s in incoming[p.name]
-        )
-        room = [w.body.weight.shape[1] if isinstance(w.body, Matrix) else p.size + w.body.width for w in wires]
-        width = -(-max([p.size, *room]) // TILE) * TILE
-        dtype = spike_dtype(*ranges[p.name])
-        cells[p.name] = Cell(p, order, scan, wires, careful, width, dtype)
+    known = [p.name for p in program.populations if scan_of(p, program.registers) is not None]
+    channels = {name: channels_of(synapses) if name in known else 1 for name, synapses in incoming.items()}
+    cells = {
+        p.name: cell_of(p, incoming[p.name], spans, channels, program.registers) for p in program.populations
+    }
     groups = groups_of(program)
     return Network(
         program,
         groups=tuple(tuple(cells[n] for n in group) for group, _ in groups),
         cyclic=tuple(cycle for _, cycle in groups),
-        dtypes={name: spike_dtype(*span) for name, span in ranges.items()},
+        dtypes={name: spike_dtype(*span) for name, span in spans.items()},
         sizes={e.name: int(np.prod(e.shape, dtype=np.int64)) for e in program.encoders}
         | {p.name: p.size for p in program.populations},
     )

@@ -135,23 +135,30 @@ def circulate(v: Array, s: Array, theta: Array, rounds: Array, most: int, flip: 
 
 
 @inlined
-def copy(row: Array, to: Array) -> None:
-    """to = row."""
-    for j in range(row.shape[0]):
-        to[j] = row[j]
+def copy(row: Array, to: Array, channels: int) -> None:
+    """to = row, channels first where they were last."""
+    if channels == 1:
+        for j in range(row.shape[0]):
+            to[j] = row[j]
+    else:
+        places = row.shape[0] // channels
+        for c in range(channels):
+            part, one = to[c * places : (c + 1) * places], row[c:]
+            for j in range(part.shape[0]):
+                part[j] = one[j * channels]
 
 
 @compiled
 def scan(
     total: Array,
     place: tuple[int, int, int, int, int],
-    neuron: tuple[int, bool, int, int, int],
+    neuron: tuple[int, int, int, int, int, int],
     params: Array,
     numbers: tuple[int, int, int, int, int, int],
     states: tuple[Array, Array],
     spikes: Array,
-    kept: tuple[Array, Array, Array],
-    keeps: tuple[bool, bool, bool],
+    kept: tuple[Array, Array, Array, Array],
+    keeps: tuple[bool, bool, bool, bool],
     counts: Array,
     seen: Array,
 ) -> None:
@@ -159,14 +166,14 @@ def scan(
 
     total: int32 (>= r1 - r0, >= samples, >= N), what their synapses sum to.
     place: (r0, r1, samples, first sample of `spikes`, first sample of `kept`).
-    neuron: (how it fires, has a current?, latency, rounds, rounds_neg).   params: int32 (9, N).
+    neuron: (how it fires, has a current?, latency, rounds, rounds_neg, channels).   params: int32 (9, N).
     numbers: (bits, 2^bits - 1, shift, 2^(u_bits - 1), v_limit, FAR).
     states: v, u (samples, N) int32.   spikes: (rows, >= samples, N).
-    kept: v, h, u (rows, B, N), written where keeps says so.
+    kept: v, h, u and spikes (rows, B, N), written where keeps says so; there the channels are first.
     counts: (2,) int64, grows by the wraps of u and the clips of h.   seen: (samples,), the first row that had any.
     """
     r0, r1, samples, first, column = place
-    fires, has_current, latency, rounds, rounds_neg = neuron
+    fires, has_current, latency, rounds, rounds_neg, channels = neuron
     bits, mask, shift, half, limit, far = numbers
     n = params.shape[1]
     for r in range(r0, r1):
@@ -174,13 +181,13 @@ def scan(
         for b in range(samples):
             a, v, u, s = total[r - r0, b, :n], states[0][b], states[1][b], spikes[r, first + b]
             wraps = 0
-            if has_current:
+            if has_current != 0:
                 wraps = current(u, a, params[KEEP_U], (bits, mask, shift, half))
                 clips = potential(v, u, params[KEEP_V], bias, (bits, mask, 0, far, limit))
             else:
                 clips = potential(v, a, params[KEEP_V], bias, (bits, mask, shift, far >> shift, limit))
             if keeps[1]:
-                copy(v, kept[1][r, column + b])
+                copy(v, kept[1][r, column + b], channels)
             if fires == RESETS:
                 reset(v, s, params[THETA], params[RESET])
             else:
@@ -191,9 +198,11 @@ def scan(
                 if rounds_neg > 0:
                     circulate(v, s, params[THETA_NEG], params[ROUNDS_NEG], rounds_neg, -1)
             if keeps[0]:
-                copy(v, kept[0][r, column + b])
+                copy(v, kept[0][r, column + b], channels)
             if keeps[2]:
-                copy(u, kept[2][r, column + b])
+                copy(u, kept[2][r, column + b], channels)
+            if keeps[3]:
+                copy(s, kept[3][r, column + b], channels)
             counts[0] += wraps
             counts[1] += clips
             if wraps + clips > 0 and r < seen[b]:
@@ -203,14 +212,14 @@ def scan(
 class Scan(NamedTuple):
     """A population as `scan` takes it; see there."""
 
-    neuron: tuple[int, bool, int, int, int]
+    neuron: tuple[int, int, int, int, int, int]
     params: Array
     numbers: tuple[int, int, int, int, int, int]
 
     @property
     def has_current(self) -> bool:
         """True if there is a u."""
-        return self.neuron[1]
+        return bool(self.neuron[1])
 
 
 def _silent(p: Mapping[str, Array], registers: Registers) -> dict[int, Array]:
@@ -236,8 +245,8 @@ SCANS: Mapping[str, tuple[int, Rows]] = MappingProxyType(
 """Neuron kind -> how it fires, and its own parameters as rows.  Other kinds take their integer step."""
 
 
-def scan_of(population: Population, registers: Registers) -> Scan | None:
-    """The population; None where `scan` cannot be exact, or does not know the kind."""
+def scan_of(population: Population, registers: Registers, channels: int = 1) -> Scan | None:
+    """The population, `channels` of its neurons last; None where `scan` cannot be exact, or does not know the kind."""
     p, size = population.params, population.size
     if population.kind not in SCANS or registers.v_bits > MOST_BITS or spec(population.kind).check(p, registers):
         return None
@@ -247,8 +256,9 @@ def scan_of(population: Population, registers: Registers) -> Scan | None:
         rows[KEEP_U] = registers.unity - 1 - p["du"]
     params = np.zeros((9, size), np.int32)
     for row, values in rows.items():
-        params[row] = values
+        wide = np.broadcast_to(values, (size,))
+        params[row] = wide.reshape(channels, -1).T.reshape(-1)
     most = tuple(int(params[row].max(initial=0)) for row in (ROUNDS, ROUNDS_NEG))
     bits, shift = registers.decay_bits, registers.input_shift
     numbers = (bits, (1 << bits) - 1, shift, 1 << (registers.u_bits - 1), registers.v_limit, FAR)
-    return Scan((fires, "du" in p, population.latency, *most), params, numbers)
+    return Scan((fires, int("du" in p), population.latency, *most, channels), params, numbers)
