@@ -284,3 +284,12 @@ def test_an_integrator_is_exported() -> None:
     np.testing.assert_array_equal(
         spikes(net, x)["1"], nd.simulate(graph, x, "reference").populations["1"].data["spikes"]
     )
+
+
+def test_a_flattened_input_reaches_the_file(tmp_path: Path) -> None:
+    """The node of a Flatten knows its input's shape: without it stock nir cannot write the file."""
+    net = nn.Sequential(nn.Flatten(2), nn.Linear(12, 4), nd.nn.LIF(0.75, 0.2)).eval()
+    nd.write_nir(nd.export_nir(net, dt=0.001, input_shape=(3, 4)), tmp_path / "flat.nir")
+    x = torch.rand(5, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(nd.import_nir(tmp_path / "flat.nir")(x), net(x))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..errors import InputError, UnsupportedError
 from ..graph import Reading, read_graph
-from ..graph.nodes import Dense, Sink, Source, arrays_of
+from ..graph.nodes import Convolution, Dense, Sink, Source, arrays_of
 from ..graph.reading import metadata_of
 from ..neurons.base import FloatNeuron
 
@@ -24,17 +24,17 @@ def nir_table(graph: nir.NIRGraph, dt: float | None = None) -> RenderableType:
     except (InputError, UnsupportedError) as error:
         return Group(_raw(graph), f"[bold red]cannot be run as it is:[/bold red] {escape(str(error))}")
     table = Table("node", "operation", "from", "shape", "parameters", title="NIR graph")
-    synapses = neurons = 0
+    weights = neurons = 0
     for node in reading.nodes:
         operation = node.operation
         label = operation.kind.upper() if isinstance(operation, FloatNeuron) else type(operation).__name__.lower()
-        synapses += operation.weight.size if isinstance(operation, Dense) else 0
+        weights += operation.weight.size if isinstance(operation, (Dense, Convolution)) else 0
         neurons += operation.size if isinstance(operation, FloatNeuron) else 0
         ranges = ", ".join(f"{name} {_span(array)}" for name, array in arrays_of(operation).items())
         inputs = ", ".join(node.inputs) if not isinstance(operation, Source) else ""
         shape = "x".join(map(str, node.shape)) if not isinstance(operation, Sink) else ""
         table.add_row(escape(node.name), label, escape(inputs), shape, ranges)
-    lines = [f"{neurons:,} neurons, {synapses:,} synapses, dt = {reading.dt:g} s", *_notes(graph, reading)]
+    lines = [f"{neurons:,} neurons, {weights:,} weights, dt = {reading.dt:g} s", *_notes(graph, reading)]
     return Group(table, *(escape(line) for line in lines))
 
 
@@ -48,7 +48,9 @@ def _raw(graph: nir.NIRGraph) -> Table:
 
 
 def _span(array: np.ndarray[Any, Any]) -> str:
-    low, high = float(array.min(initial=np.inf)), float(array.max(initial=-np.inf))
+    if array.size == 0:
+        return "empty"
+    low, high = float(array.min()), float(array.max())
     text = f"{low:g}" if low == high else f"{low:.4g}..{high:.4g}"
     return text if array.ndim == 0 else f"{'x'.join(map(str, array.shape))} {text}"
 
@@ -65,6 +67,9 @@ def _notes(graph: nir.NIRGraph, reading: Reading) -> list[str]:
             f"reset by subtraction in {', '.join(soft)}: written as standard nodes with a one-step feedback, "
             "exact for forward Euler at this dt only"
         )
+    for node in reading.nodes:
+        for source in node.late:
+            notes.append(f"{source} closes a loop: it reaches {node.name} one step later, as NIR's recurrent edges do")
     if reading.readout:
         notes.append(f"decision: {reading.readout.rule} of {reading.readout.population}, lowest index wins a tie")
     if reading.input_range:

@@ -61,7 +61,8 @@ def export_nir(
     violations: list[Violation] = []
     for layer in folded.layers:
         try:
-            nodes[names[layer.name]] = _node(layer.module, shapes.get(layer.name, ()), dt)
+            given = shapes.get(layer.inputs[0], ()) if layer.inputs else ()
+            nodes[names[layer.name]] = _node(layer.module, given, shapes.get(layer.name, ()), dt)
         except UnsupportedError as error:
             violations += [Violation(layer.name, f"{v.node}: {v.what}", v.remedy) for v in error.violations]
         edges += [(names[source], names[layer.name]) for source in layer.inputs]
@@ -162,31 +163,31 @@ def _check_layers(folded: Folded) -> None:
         raise UnsupportedError(TITLE, violations)
 
 
-def _node(module: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRNode:
+def _node(module: nn.Module, given: tuple[int, ...], shape: tuple[int, ...], dt: float) -> nir.NIRNode:
     if isinstance(module, neuron_modules()):
         for kind in specs():
             neuron = part(kind.kind, "torch").to_neuron(module, shape)
             if neuron is not None:
                 return spec(neuron.kind).write(neuron, dt)
-    return _layer(module)
+    return _layer(module, given)
 
 
 @singledispatch
-def _layer(module: nn.Module) -> nir.NIRNode:
-    """The NIR node of a layer without time."""
+def _layer(module: nn.Module, given: tuple[int, ...]) -> nir.NIRNode:
+    """The NIR node of a layer without time.  given: shape of its input, without time and batch."""
     raise UnsupportedError(TITLE, [Violation(type(module).__name__, "is not supported", REMEDY)])
 
 
 @_layer.register
-def _linear(module: nn.Linear) -> nir.NIRNode:
+def _linear(module: nn.Linear, given: tuple[int, ...]) -> nir.NIRNode:
     arrays = {name: p.detach().numpy().astype(np.float32) for name, p in module.named_parameters()}
     return nir.Affine(**arrays) if "bias" in arrays else nir.Linear(**arrays)
 
 
 @_layer.register
-def _flatten(module: nn.Flatten) -> nir.NIRNode:
+def _flatten(module: nn.Flatten, given: tuple[int, ...]) -> nir.NIRNode:
     if module.start_dim < 2:
         violation = Violation("Flatten", f"start_dim {module.start_dim} joins time or batch", "use start_dim=2")
         raise UnsupportedError(TITLE, [violation])
     end = module.end_dim - 2 if module.end_dim >= 0 else module.end_dim
-    return nir.Flatten(start_dim=module.start_dim - 2, end_dim=end, input_type=None)
+    return nir.Flatten(start_dim=module.start_dim - 2, end_dim=end, input_type={"input": np.array(given)})

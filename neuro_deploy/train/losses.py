@@ -19,7 +19,7 @@ def balance_loss(states: Mapping[str, States], eps: float = EPS) -> Tensor:
         P = sum max(h, 0),  N = sum max(-h, 0)   over time, batch and neurons of a layer
         loss = mean over layers of ((P - N) / (P + N + eps))^2
 
-    states: what `observe` saw in a forward pass; leave out what has nothing to balance, such as a readout's integrators.
+    states: what `observe` saw in a forward pass; leave out what has nothing to balance (integrators).
     eps: > 0, keeps a silent layer at 0.
     Raises: InputError for no states.   Source: our reading of arXiv 2605.27412.
     """
