@@ -21,17 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
-from functools import lru_cache, singledispatch
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Violation
 from ..fixed import Ints
 from ..program import ChipProgram
 from ..target import Target
-from ..wiring import Conv, Dense, Sparse, Wiring
+from ..wiring import Dense, Wiring
+from .cores import connections_of, counts_into, lists_of
 
 PIECE, HEAD_BITS, WORD_BITS = 64, 10, 64
 """Weights in a piece of a list, bits of its head and of the memory's word.  Source: see above."""
@@ -135,8 +134,8 @@ class _Link(NamedTuple):
 
     def core(self, block: slice) -> tuple[int, int, int]:
         """(weights kept, bytes of synapse memory, input axons) of a core with the target's neurons `block`."""
-        counts = _counts(self.wiring, block)
-        lists = _lists(self.wiring, block, counts)
+        counts = counts_into(self.wiring, block)
+        lists = lists_of(self.wiring, block, counts)
         full, rest = np.divmod(lists, PIECE)
         words = full * self._words(np.asarray(PIECE)) + np.where(rest > 0, self._words(rest), 0)
         return int(lists.sum()), int(words.sum()) * WORD_BITS // 8, int(np.count_nonzero(counts))
@@ -183,7 +182,7 @@ class _Plan:
         uses = [use for use, _ in used] or [Use()]
         return PopulationFit(
             name=name,
-            connections=sum(_connections(k.wiring) for k in into),
+            connections=sum(connections_of(k.wiring) for k in into),
             stored_weights=sum(k.wiring.weight.size for k in into),
             stored_on_cores=sum(kept for _, kept in used),
             cores=len(used),
@@ -207,7 +206,7 @@ class _Plan:
                 total += self.cores(link.target)
             elif link.source == name:
                 for block in _blocks(self.neurons[link.target], self.sizes[link.target]):
-                    total += _counts(link.wiring, block) > 0
+                    total += counts_into(link.wiring, block) > 0
         return total
 
     def _place(self) -> None:
@@ -275,81 +274,3 @@ def _sizes(neurons: int, most: int) -> Iterator[int]:
 
 def _blocks(neurons: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, neurons)) for start in range(0, neurons, size)]
-
-
-@singledispatch
-def _counts(wiring: Wiring, block: slice) -> Ints:
-    """How many connections each source has into the neurons of a block, (N_source,)."""
-    raise NotImplementedError(type(wiring))
-
-
-@_counts.register
-def _(wiring: Dense, block: slice) -> Ints:
-    return np.full(wiring.source_size, block.stop - block.start)
-
-
-@_counts.register
-def _(wiring: Sparse, block: slice) -> Ints:
-    columns = wiring.columns[wiring.starts[block.start] : wiring.starts[block.stop]]
-    return np.bincount(columns, minlength=wiring.source_size)
-
-
-@_counts.register
-def _(wiring: Conv, block: slice) -> Ints:
-    """By geometry: the neurons of the block at each place of the image, and the places of the source that they meet."""
-    height, width = wiring.target_shape[1:]
-    first, group = _channels(wiring, block)
-    flags = np.zeros((len(group), height, width))
-    start = first * height * width
-    flags.reshape(-1)[block.start - start : block.stop - start] = 1
-    heads = np.flatnonzero(np.diff(group, prepend=-1))
-    rows, columns = _meets(wiring)
-    result = np.zeros((wiring.groups, wiring.weight.shape[1], *wiring.source_shape[1:]), np.int64)
-    result[group[heads]] = (rows.T @ np.add.reduceat(flags, heads, axis=0) @ columns)[:, None]
-    return result.reshape(-1)
-
-
-@singledispatch
-def _lists(wiring: Wiring, block: slice, counts: Ints) -> Ints:
-    """Lengths of the weight lists that a core keeps; by default one a source, with a weight a connection."""
-    return counts
-
-
-@_lists.register
-def _(wiring: Conv, block: slice, counts: Ints) -> Ints:
-    """One an input channel, with the kernels of all output channels of the block that read it."""
-    readers = np.bincount(_channels(wiring, block)[1])
-    return np.repeat(readers * int(np.prod(wiring.weight.shape[2:])), wiring.weight.shape[1])
-
-
-def _connections(wiring: Wiring) -> int:
-    """`wiring.connections`, of a convolution by geometry."""
-    if not isinstance(wiring, Conv):
-        return wiring.connections
-    rows, columns = _meets(wiring)
-    return int(rows.sum()) * int(columns.sum()) * int(np.prod(wiring.weight.shape[:2]))
-
-
-def _channels(wiring: Conv, block: slice) -> tuple[int, Ints]:
-    """The first output channel that a block touches, and the group of each from there to the last."""
-    channels, height, width = wiring.target_shape
-    first, last = block.start // (height * width), (block.stop - 1) // (height * width)
-    return first, np.arange(first, last + 1) // (channels // wiring.groups)
-
-
-def _meets(wiring: Conv) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """1 where a row of the output meets a row of the source, else 0, (H_out, H_in); and the same for columns."""
-    sides = (wiring.target_shape[1:], wiring.source_shape[1:], wiring.weight.shape[2:])
-    each = zip(*sides, wiring.stride, wiring.padding, wiring.dilation, strict=True)
-    rows, columns = (_side(*numbers) for numbers in each)
-    return rows, columns
-
-
-@lru_cache(maxsize=256)
-def _side(target: int, source: int, kernel: int, stride: int, padding: int, dilation: int) -> NDArray[np.float64]:
-    where = np.arange(target)[:, None] * stride - padding + np.arange(kernel) * dilation
-    output, tap = np.nonzero((where >= 0) & (where < source))
-    result = np.zeros((target, source))
-    result[output, where[output, tap]] = 1
-    result.flags.writeable = False
-    return result
