@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import networks
 import numpy as np
 import oracle
 import pytest
@@ -13,6 +14,7 @@ from lava_drafts import random_draft
 from lava_harness import VARIABLES, differences, run_spk
 from lava_programs import program, spikes_in
 
+import neuro_deploy as nd
 from neuro_deploy.backends import simulate
 from neuro_deploy.backends.base import Job
 from neuro_deploy.backends.lava import plan_of
@@ -218,6 +220,22 @@ def test_floats_equal_a_plain_oracle() -> None:
     assert shown["two"] == shown["three"] == shown["four"] == VARIABLES
     assert set(np.unique(trace.populations["one"].data["spikes"])) >= {0, 1, 2, 3}
     assert (trace.populations["two"].data["v"] < 0).any() and trace.populations["four"].data["v"].any()
+
+
+def test_a_network_of_everything_on_the_whole_road() -> None:
+    """From NIR: sim and Lava agree in every number, `reference` and Lava's floats in every spike."""
+    graph = networks.everything()
+    case = nd.compile(graph, target="loihi2")
+    x = networks.pixels(6, 2, 128, seed=2).reshape(6, 2, 2, 8, 8)
+    sim, lava = (simulate(case, x, name, VARIABLES) for name in ("sim", "lava"))
+    assert {s.kind for s in case.synapses} == {"dense", "sparse", "conv"}
+    assert not any(differences(sim, lava).values())
+    one, other = (simulate(graph, x, name, VARIABLES) for name in ("reference", "lava-float"))
+    for p in case.populations:
+        assert sim.populations[p.name].data["v" if p.kind == "li" else "spikes"].any(), p.name
+        if p.name in one.populations:
+            assert np.array_equal(one.aligned(p.name, "spikes"), other.aligned(p.name, "spikes")), p.name
+            assert np.allclose(one.aligned(p.name, "v"), other.aligned(p.name, "v"), rtol=0, atol=1e-4), p.name
 
 
 def test_a_plan_survives_its_file(tmp_path: Any) -> None:
