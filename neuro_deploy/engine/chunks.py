@@ -208,10 +208,10 @@ class Worker:
         name, samples = cell.population.name, self.span[1] - self.span[0]
         (spikes, first), kept = self.fired(name), self.task.data[name]
         shown = [*(v for v in VISIBLE if v in kept), *(["spikes"] if name in self.spikes and "spikes" in kept else [])]
-        arrays = tuple(kept[v] if v in shown else NOTHING[v] for v in (*VISIBLE, "spikes"))
-        keeps = tuple(v in shown for v in (*VISIBLE, "spikes"))
+        arrays: Any = tuple(kept[v] if v in shown else NOTHING[v] for v in (*VISIBLE, "spikes"))
+        keeps: Any = tuple(v in shown for v in (*VISIBLE, "spikes"))
         place, counts = (r0, r1, samples, first, self.span[0]), np.zeros(2, np.int64)
-        scan(  # type: ignore[arg-type]
+        scan(
             total, place, neurons.neuron, neurons.params, neurons.numbers, self.states[name],
             spikes, arrays, keeps, counts, self.seen,
         )  # fmt: skip

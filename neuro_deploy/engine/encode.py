@@ -24,13 +24,13 @@ EXACT = {"float32": 1 << 24, "float64": 1 << 53}
 
 
 @compiled
-def clip_whole(x: Array, out: Array, place: tuple[int, int, int, int, int, int], low: Any, high: Any) -> int:
+def clip_whole(x: Array, out: Array, place: tuple[int, int, int, int, int, int], low: Any, high: Any) -> Any:
     """out = clip(x, low, high) for integers; gives how many were clipped.  low, high: of x's dtype.
 
     x, out: flat.   place: (rows, n, start in x, from row to row in x, start in out, from row to row in out).
     """
     rows, n, start, step, to, jump = place
-    clipped = 0
+    clipped: Any = 0
     for r in range(rows):
         source, target = x[start + r * step : start + r * step + n], out[to + r * jump : to + r * jump + n]
         met = np.int32(0)
@@ -43,10 +43,11 @@ def clip_whole(x: Array, out: Array, place: tuple[int, int, int, int, int, int],
 
 
 @compiled
-def round_own(x: Array, out: Array, place: tuple[int, int, int, int, int, int], low: Any, high: Any) -> int:
+def round_own(x: Array, out: Array, place: tuple[int, int, int, int, int, int], low: Any, high: Any) -> Any:
     """The same for float32 or float64, rounded half to even before it is clipped.  -1: some are not finite."""
     rows, n, start, step, to, jump = place
-    clipped, odd = 0, np.int32(0)
+    clipped: Any = 0
+    odd = np.int32(0)
     for r in range(rows):
         source, target = x[start + r * step : start + r * step + n], out[to + r * jump : to + r * jump + n]
         met = np.int32(0)
@@ -63,14 +64,15 @@ def round_own(x: Array, out: Array, place: tuple[int, int, int, int, int, int], 
 @compiled
 def round_scaled(
     x: Array, out: Array, place: tuple[int, int, int, int, int, int], scale: tuple[float, ...], divide: bool
-) -> int:
+) -> Any:
     """The same for any numbers.  scale: (numerator, denominator, offset, low, high), float64.
 
     divide: False for a denominator that is given as its reciprocal.
     """
     rows, n, start, step, to, jump = place
     numerator, denominator, offset, low, high = scale
-    clipped, odd = 0, np.int32(0)
+    clipped: Any = 0
+    odd = np.int32(0)
     for r in range(rows):
         source, target = x[start + r * step : start + r * step + n], out[to + r * jump : to + r * jump + n]
         met = np.int32(0)

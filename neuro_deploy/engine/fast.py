@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -146,7 +145,7 @@ def _samples(network: Network, request: Request, batch: int) -> int:
     rows = request.steps + network.program.depth
     each = sum(rows * size * np.dtype(network.dtypes[name]).itemsize for name, size in network.sizes.items())
     widest = max([1, *(cell.width for cell in network.cells)])
-    return max(1, min(WORKER_BYTES // each, BLOCK_ROWS // (4 * widest), -(-batch // threads())))
+    return max(1, min(int(WORKER_BYTES // each), BLOCK_ROWS // (4 * widest), -(-batch // threads())))
 
 
 def _work(task: Task, batch: int) -> Iterator[tuple[tuple[int, int], Counter[tuple[str, str]], Array]]:
@@ -212,9 +211,7 @@ class _Some(plain.Run):
         super().count(population, row, event, all_where, None if value is None else all_values)
 
 
-def _tell(
-    program: ChipProgram, inputs: Mapping[str, Array], request: Request, chosen: Array, batch: int
-) -> None:
+def _tell(program: ChipProgram, inputs: Mapping[str, Array], request: Request, chosen: Array, batch: int) -> None:
     """Raise the definition's RegisterError.  chosen: the samples that meet an event in the first row that any meets."""
     state = _Some(program, inputs, request, chosen, batch)
     for row in range(state.rows):

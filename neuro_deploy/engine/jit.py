@@ -14,7 +14,7 @@ import numba.extending
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
-OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
 def compiled(function: F) -> F:
@@ -30,6 +30,6 @@ def inlined(function: F) -> F:
     return cast(F, njit(inline="always", **OPTIONS)(function))
 
 
-def intrinsic(function: F) -> F:
+def intrinsic(function: Callable[..., Any]) -> Any:
     """A function that writes its own LLVM instructions (numba.extending.intrinsic)."""
-    return cast(F, numba.extending.intrinsic(function))
+    return numba.extending.intrinsic(function)

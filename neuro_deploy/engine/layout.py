@@ -39,7 +39,8 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     raw = np.empty(size + LINE, np.uint8)
     start = -raw.ctypes.data % LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
+    array: Array = raw[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Matrix:
 
     @cached_property
     def floats(self) -> Array | None:
-        """The weights as floats in which every partial sum is exact; None where sums by events are faster, or no float is."""
+        """The weights as floats in which every partial sum is exact; None if there are none, or events are faster."""
         if self.mode < 2 or self.reach >= 1 << 53:
             return None
         return self.weight.astype(np.float32 if self.reach < 1 << 24 else np.float64)
@@ -79,7 +80,7 @@ class Wire:
     """A synapse.
 
     lag: rows from a spike to its sum.   body: its weights.   synapse: for the rules of the definition, if it can wrap.
-    scale, down: a matrix's sum is multiplied by `scale` (a table's weights are already), any is shifted right by `down`.
+    scale: a matrix's sum is multiplied by it (a table's weights are already).   down: any is shifted right by it.
     """
 
     source: str
@@ -221,7 +222,7 @@ def conv_table(wiring: Conv, source: int) -> Table:
     Row (g * taps + tap) * per_group + k of the weights: from input channel k of group g by that position.
     """
     c_out, per_group, tall, long = wiring.weight.shape
-    (_, h, w), (_, height, width), groups = wiring.source_shape, wiring.target_shape, wiring.groups
+    (_, h, w), groups = wiring.source_shape, wiring.groups
     each, taps, (up, left) = c_out // groups, tall * long, wiring.padding
     block = 1 if each == 1 else -(-each // BLOCK) * BLOCK
     weight = np.zeros((groups, taps, per_group, block), np.int32)
@@ -303,9 +304,7 @@ def network_of(program: ChipProgram) -> Network:
     incoming = {p.name: [s for s in program.synapses if s.target == p.name] for p in program.populations}
     known = [p.name for p in program.populations if scan_of(p, program.registers) is not None]
     channels = {name: channels_of(synapses) if name in known else 1 for name, synapses in incoming.items()}
-    cells = {
-        p.name: cell_of(p, incoming[p.name], spans, channels, program.registers) for p in program.populations
-    }
+    cells = {p.name: cell_of(p, incoming[p.name], spans, channels, program.registers) for p in program.populations}
     groups = groups_of(program)
     return Network(
         program,

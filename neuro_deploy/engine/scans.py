@@ -56,7 +56,7 @@ right, right_unsigned, left = shifting("ashr"), shifting("lshr"), shifting("shl"
 
 
 @inlined
-def leak(x: int, f: int, bits: int, mask: int) -> Any:
+def leak(x: Any, f: Any, bits: Any, mask: Any) -> Any:
     """sgn(x) * ((|x| * f) >> bits), int32; f <= mask + 1."""
     size = np.int32(abs(x))
     kept = np.int32(np.int32(right(size, bits) * f) + right_unsigned(np.int32((size & mask) * f), bits))
@@ -64,7 +64,7 @@ def leak(x: int, f: int, bits: int, mask: int) -> Any:
 
 
 @inlined
-def current(u: Array, a: Array, keep: Array, numbers: tuple[int, int, int, int]) -> int:
+def current(u: Array, a: Array, keep: Array, numbers: tuple[int, int, int, int]) -> Any:
     """One step of u, in place; gives how often it wrapped.  numbers: (bits, mask, shift, half of u's range)."""
     bits, mask, shift, half = np.int32(numbers[0]), np.int32(numbers[1]), np.int32(numbers[2]), np.int32(numbers[3])
     least, whole = np.int32(-half), np.int32(half + half)
@@ -82,8 +82,8 @@ def current(u: Array, a: Array, keep: Array, numbers: tuple[int, int, int, int])
 
 
 @inlined
-def potential(v: Array, x: Array, keep: Array, bias: Array, numbers: tuple[int, int, int, int, int]) -> int:
-    """h from v and its input, in place; gives how often it clipped.  numbers: (bits, mask, shift of x, most, v_limit)."""
+def potential(v: Array, x: Array, keep: Array, bias: Array, numbers: tuple[int, int, int, int, int]) -> Any:
+    """h from v and its input, in place; gives how often it clipped.  numbers: (bits, mask, shift, most, v_limit)."""
     bits, mask, shift = np.int32(numbers[0]), np.int32(numbers[1]), np.int32(numbers[2])
     most, high = np.int32(numbers[3]), np.int32(numbers[4])
     least, low = np.int32(-most), np.int32(-high)
@@ -108,7 +108,7 @@ def reset(v: Array, s: Array, theta: Array, value: Array) -> None:
 
 
 @inlined
-def turned(x: int, turn: int) -> Any:
+def turned(x: Any, turn: Any) -> Any:
     """x where turn is 0, -x where it is -1."""
     return np.int32(np.int32(x ^ turn) - turn)
 
@@ -212,9 +212,9 @@ def scan(
 class Scan(NamedTuple):
     """A population as `scan` takes it; see there."""
 
-    neuron: tuple[int, int, int, int, int, int]
+    neuron: Any
     params: Array
-    numbers: tuple[int, int, int, int, int, int]
+    numbers: Any
 
     @property
     def has_current(self) -> bool:
