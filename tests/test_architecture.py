@@ -85,7 +85,7 @@ def strangers(path: Path) -> list[str]:
     relative = path.relative_to(PACKAGE).as_posix()
     torch_here = (
         relative.startswith("train/")
-        or relative == "backends/reference.py"
+        or relative.startswith("backends/reference")
         or (relative.startswith("neurons/") and path.name == "torch.py")
     )
     lava_here = relative.startswith("backends/lava") or (relative.startswith("neurons/") and path.name == "lava.py")

@@ -6,151 +6,22 @@ Loops go step by step, everything else over whole sequences.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
 
 import nir
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import BackendError, InputError
 from ..graph import Node, Reading, read_graph, read_nir
-from ..graph.nodes import Convolution, Delay, Dense, Diagonal, Flatten, Pool, Sink, Source
-from ..neurons import part
+from ..graph.nodes import Delay, Sink, Source
 from ..neurons.base import FloatNeuron
 from ..neurons.torch import Neuron, Stepper, observe
 from ..trace import Recording, Trace
 from .base import Job
-
-
-class _Dense(nn.Module):
-    """y = x @ weight.T + bias, as torch.nn.Linear computes it."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, operation: Dense) -> None:
-        super().__init__()
-        self.register_buffer("weight", _tensor(operation.weight))
-        self.register_buffer("bias", None if operation.bias is None else _tensor(operation.bias))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)
-
-
-class _Diagonal(nn.Module):
-    """y = scale * x + offset."""
-
-    scale: Tensor
-    offset: Tensor | None
-
-    def __init__(self, operation: Diagonal) -> None:
-        super().__init__()
-        self.register_buffer("scale", _tensor(operation.scale))
-        self.register_buffer("offset", None if operation.offset is None else _tensor(operation.offset))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x * self.scale
-        return y if self.offset is None else y + self.offset
-
-
-class _Flatten(nn.Module):
-    """Join axes; time and batch stay."""
-
-    def __init__(self, operation: Flatten) -> None:
-        super().__init__()
-        self.start = operation.start + 2
-        self.end = operation.end + 2 if operation.end >= 0 else operation.end
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(self.start, self.end)
-
-
-class _Convolution(nn.Module):
-    """As torch.nn.functional.conv1d and conv2d define it, all steps and samples in one batch."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, operation: Convolution) -> None:
-        super().__init__()
-        self.register_buffer("weight", _tensor(operation.weight))
-        self.register_buffer("bias", None if operation.bias is None else _tensor(operation.bias))
-        self.options = (operation.stride, operation.padding, operation.dilation, operation.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        convolve: Callable[..., Tensor] = functional.conv1d if self.weight.ndim == 3 else functional.conv2d
-        y = convolve(x.flatten(0, 1), self.weight, self.bias, *self.options)
-        return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
-class _Pool(nn.Module):
-    """The sum of each window, added up row by row in float32; the mean is that sum / n, one more rounding.
-
-    n: the window's size, zeros of the padding included; so mean * n = sum wherever n is a power of two.
-    """
-
-    def __init__(self, operation: Pool) -> None:
-        super().__init__()
-        self.operation = operation
-
-    def forward(self, x: Tensor) -> Tensor:
-        (rows, columns), (top, left) = self.operation.kernel, self.operation.padding
-        padded = functional.pad(x.flatten(0, 1), (left, left, top, top))
-        total = functional.avg_pool2d(padded, (rows, columns), self.operation.stride, divisor_override=1)
-        y = total / (rows * columns) if self.operation.mean else total
-        return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
-class _Delay(nn.Module):
-    """y[t] = x[t - steps], 0 before."""
-
-    steps: Tensor
-
-    def __init__(self, operation: Delay) -> None:
-        super().__init__()
-        self.register_buffer("steps", torch.from_numpy(operation.steps.copy()))
-        self.distinct: list[int] = np.unique(operation.steps).tolist()
-
-    def at(self, past: Sequence[Tensor], t: int, zero: Tensor) -> Tensor:
-        """y[t] from x[0], .. x[t]; where all steps are 1 or more, x[t] may still be missing."""
-        y = zero
-        for k in self.distinct:
-            if k <= t:
-                y = torch.where(self.steps == k, past[t - k], y)
-        return y
-
-    def forward(self, x: Tensor) -> Tensor:
-        past, zero = x.unbind(0), torch.zeros_like(x[0])
-        return torch.stack([self.at(past, t, zero) for t in range(len(x))])
-
-
-def _neuron(operation: FloatNeuron) -> nn.Module:
-    module: nn.Module = part(operation.kind, "torch").from_neuron(operation)
-    return module
-
-
-def _identity(operation: Source | Sink) -> nn.Module:
-    return nn.Identity()
-
-
-_MODULES: dict[type, Any] = {
-    Source: _identity,
-    Sink: _identity,
-    Dense: _Dense,
-    Diagonal: _Diagonal,
-    Flatten: _Flatten,
-    Convolution: _Convolution,
-    Pool: _Pool,
-    Delay: _Delay,
-    FloatNeuron: _neuron,
-}
-
-
-def _tensor(array: Any) -> Tensor:
-    return torch.from_numpy(np.array(array, np.float32))
+from .reference_modules import MODULES, DelayModule
 
 
 def _parts(nodes: Sequence[Node]) -> list[tuple[Node, ...]]:
@@ -242,7 +113,7 @@ class _Loop:
 
     def _delayed(self, node: Node, t: int) -> Tensor:
         zero = torch.zeros_like(self.rest[node.name])
-        return cast(_Delay, self.modules[node.name]).at(self.taken[node.name], t, zero)
+        return cast(DelayModule, self.modules[node.name]).at(self.taken[node.name], t, zero)
 
     def _gather(self, node: Node, t: int) -> Tensor:
         """The sum of a node's inputs at step t; of what is late or still to come, the output of the step before."""
@@ -277,7 +148,7 @@ class NIRModule(nn.Module):
         self.reading = reading
         self.keys: dict[str, str] = {node.name: f"{i:03d}_{_word(node.name)}" for i, node in enumerate(reading.nodes)}
         for node in reading.nodes:
-            self.add_module(self.keys[node.name], _MODULES[type(node.operation)](node.operation))
+            self.add_module(self.keys[node.name], MODULES[type(node.operation)](node.operation))
         self.parts = _parts(reading.nodes)
 
     def forward(self, x: Tensor) -> Tensor:
