@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from lava_drafts import Draft, Layer, Link
 
+from neuro_deploy.engine import Request, plain
 from neuro_deploy.neurons import spec
 from neuro_deploy.program import ChipProgram, Encoder, Population
 from neuro_deploy.program.data import Synapse
-from neuro_deploy.trace import Trace
+from neuro_deploy.trace import Recording, Trace
 from neuro_deploy.wiring import Conv, Dense, Wiring, to_sparse
 
 DECAYS = (0, 1, 2047, 2048, 4094, 4095)
@@ -129,6 +130,20 @@ def spikes_in(draft: Draft, steps: int, batch: int) -> np.ndarray:
     shape = (steps, batch, *encoder.shape)
     extreme = rng.choice([encoder.low, 0, 1, encoder.high], shape)
     return np.where(rng.random(shape) < 0.5, extreme, rng.integers(encoder.low, encoder.high + 1, shape)).astype(float)
+
+
+def defined(case: ChipProgram, x: np.ndarray) -> Trace:
+    """What the definition (engine/plain.py) gives for x (T, B, *shape), whatever backend shows it; all variables."""
+    inputs, counters = case.encode(x)
+    done = plain.run(case, inputs, Request(len(x), ("spikes", "v", "h", "u")))
+    shape = (len(x) + case.depth, x.shape[1])
+    populations = {
+        p.name: Recording(
+            p.shape, p.latency, p.unit, {k: a.reshape(*shape, *p.shape) for k, a in done.data[p.name].items()}
+        )
+        for p in case.populations
+    }
+    return Trace(populations, len(x), case.dt, "plain", "integer", case.digest, {**counters, **done.counters})
 
 
 def flavour(p: Population) -> str:
