@@ -23,7 +23,7 @@ from ..program import ChipProgram
 from ..trace import VARIABLES, Trace
 from .base import Backend, Job, Progress, quiet
 
-BACKENDS: tuple[str, ...] = ("reference", "sim", "lava", "lava-float")
+BACKENDS: tuple[str, ...] = ("reference", "sim", "sim-plain", "lava", "lava-float")
 """Names of the backends that come with neuro_deploy; the module is the name with `_` for `-`."""
 
 

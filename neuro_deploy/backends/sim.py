@@ -1,4 +1,7 @@
-"""The bit-accurate simulator: integers, a whole batch at once (see engine/plain.py for what it computes)."""
+"""The bit-accurate simulator: integers, a whole batch at once (engine/plain.py says what it computes).
+
+Small runs take the definition, large ones the compiled loops (engine/fast.py): the numbers are the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..engine import Execution, Request, plain
+from ..engine import Execution, Request, simulate
 from ..program import ChipProgram
 from ..trace import Recording, Trace
 from .base import Job, check_program
@@ -17,8 +20,10 @@ def request_of(job: Job) -> Request:
     return Request(job.steps, job.record, job.only, job.strict, job.progress)
 
 
-def trace_of(program: ChipProgram, job: Job, done: Execution, counters: dict[str, dict[str, int]]) -> Trace:
-    """What an engine gave, as a trace.  counters: of the encoders."""
+def trace_of(
+    program: ChipProgram, job: Job, done: Execution, counters: dict[str, dict[str, int]], name: str = "sim"
+) -> Trace:
+    """What an engine gave, as a trace.  counters: of the encoders.   name: of the backend."""
     populations = {}
     rows = job.steps + program.depth
     for e in program.encoders:
@@ -30,7 +35,7 @@ def trace_of(program: ChipProgram, job: Job, done: Execution, counters: dict[str
         if job.keeps(p.name):
             populations[p.name] = Recording(p.shape, p.latency, p.unit, shaped)
     counters = counters | done.counters
-    return Trace(populations, job.steps, program.dt, "sim", "integer", program.digest, counters)
+    return Trace(populations, job.steps, program.dt, name, "integer", program.digest, counters)
 
 
 class Sim:
@@ -43,8 +48,7 @@ class Sim:
     def run(self, source: ChipProgram, job: Job) -> Trace:
         """Run a program on a batch.  Raises: FormatError, InputError; RegisterError in strict mode."""
         check_program(source)
-        inputs, counters = source.encode(job.x)
-        return trace_of(source, job, plain.run(source, inputs, request_of(job)), counters)
+        return trace_of(source, job, *simulate(source, job.x, request_of(job)))
 
 
 BACKEND = Sim()
