@@ -64,11 +64,11 @@ def population(rng: np.random.Generator, name: str, layer: Layer, latency: int) 
     return Population(name, kind, layer.shape, params, latency, np.asarray(1.0))
 
 
-def weights(rng: np.random.Generator, style: str, wild: bool, shape: tuple[int, ...]) -> np.ndarray:
-    """Of one sign or of both, and then even; wild: beyond 8 bits too, as only Lava's Conv takes them."""
+def weights(rng: np.random.Generator, style: str, wild: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Of one sign or of both, and then even; wild: up to this size, as only Lava's Conv takes them, or 0."""
     mode = int(rng.integers(4))
     if style == "any" and wild:
-        return rng.integers(-3000, 3001, shape)
+        return rng.integers(-wild, wild + 1, shape)
     if style == "any":
         return {0: rng.integers(0, 256, shape), 1: -rng.integers(0, 256, shape)}.get(
             mode, 2 * rng.integers(-128, 128, shape)
@@ -86,14 +86,15 @@ def synapse(rng: np.random.Generator, style: str, link: Link, source: Any, targe
         geometry = link.window
         shape = (geometry.channels, source[0] // geometry.groups, *geometry.kernel)
         direct = link.delay == 0 and exponent >= 0
-        values = weights(rng, style, direct, shape)
+        wild = min(3000, ((1 << 31) - 1) // int(most * np.prod(shape[1:]))) if direct else 0
+        values = weights(rng, style, wild, shape)
         reach = int(np.abs(values).reshape(len(values), -1).sum(axis=1).max()) * most
         while reach and (reach << exponent >= 1 << 31 if direct else reach * 2.0**exponent >= LIMIT):
             exponent -= 1
             assert not direct or exponent >= 0
         wiring = Conv(values, source, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
     else:
-        values = weights(rng, style, False, (target.size, int(np.prod(source))))
+        values = weights(rng, style, 0, (target.size, int(np.prod(source))))
         wiring = Dense(values)
         if link.wiring == "sparse":
             wiring = to_sparse(Dense(np.where(rng.random(values.shape) < 0.5, values, 0)))
