@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..fixed import Ints, shift, wrap_bits
 from ..neurons import part
 from .kernels import SLACK, blocks, dense
-from .layout import Cell, Matrix, Network, Table, Wire, aligned
+from .layout import Cell, Network, Table, Wire, aligned
 from .plain import CONV_BITS
 from .scans import Scan, scan
 
@@ -26,10 +26,8 @@ Span = tuple[int, int]
 NEVER = int(np.iinfo(np.int64).max)
 BLOCK_BYTES = 1 << 20
 """How large the sums of a block of rows may become."""
-CROWDED = 0.35
-"""Above this share of spikes that are not 0, a product of matrices is faster than sums by events (32 bits)."""
 VISIBLE = ("v", "h", "u")
-NOTHING = {v: np.zeros((1, 1, 1), np.int8 if v == "spikes" else np.int32) for v in (*VISIBLE, "spikes")}
+NOTHING = np.zeros((1, 1, 1), np.int32)
 """What is not recorded."""
 
 
@@ -155,32 +153,13 @@ class Worker:
         place = (r0, r1, wire.lag, first, self.span[1] - self.span[0])
         if isinstance(wire.body, Table):
             self.add_table(wire.body, spikes, place, add, total)
-        elif not self.add_product(wire.body, spikes, place, add, wire.scale, total):
+        else:
             body = wire.body
             dense(spikes, place, body.weight, (add, body.mode, body.most, wire.scale), self.events, total)
 
     def add_table(self, body: Table, spikes: Array, place: tuple[int, ...], add: bool, total: Array) -> None:
         """The same for a table; total: int32 or int64."""
         blocks(spikes, place, body.where, body.weight, body.width, add, self.events, total)  # type: ignore[arg-type]
-
-    def add_product(
-        self, body: Matrix, spikes: Array, place: tuple[int, ...], add: bool, scale: int, total: Array
-    ) -> bool:
-        """The same by a product of matrices in floats, if that is exact and there are many events; else False."""
-        r0, r1, lag, first, samples = place
-        rows = slice(max(0, r0 - lag), min(len(spikes), r1 - lag))
-        if body.floats is None or rows.stop - rows.start < 1:
-            return False
-        block = spikes[rows, first : first + samples]
-        if np.count_nonzero(block[len(block) // 2]) < CROWDED * block[0].size:
-            return False
-        product = block.reshape(-1, block.shape[2]).astype(body.floats.dtype) @ body.floats
-        sums = product.astype(np.int32).reshape(*block.shape[:2], -1) * np.int32(scale)
-        begin, width = rows.start + lag - r0, sums.shape[2]
-        if not add:
-            total[: r1 - r0, :samples] = 0
-        total[begin : begin + len(sums), :samples, :width] += sums
-        return True
 
     def add_carefully(self, cell: Cell, r0: int, r1: int, total: Array) -> None:
         """The sums by the definition's rules, wraps counted."""
@@ -207,9 +186,9 @@ class Worker:
         """The neurons, compiled."""
         name, samples = cell.population.name, self.span[1] - self.span[0]
         (spikes, first), kept = self.fired(name), self.task.data[name]
-        shown = [*(v for v in VISIBLE if v in kept), *(["spikes"] if name in self.spikes and "spikes" in kept else [])]
-        arrays: Any = tuple(kept[v] if v in shown else NOTHING[v] for v in (*VISIBLE, "spikes"))
-        keeps: Any = tuple(v in shown for v in (*VISIBLE, "spikes"))
+        again = name in self.spikes and "spikes" in kept
+        arrays: Any = (*(kept.get(v, NOTHING) for v in VISIBLE), kept["spikes"] if again else spikes)
+        keeps: Any = (*(v in kept for v in VISIBLE), again)
         place, counts = (r0, r1, samples, first, self.span[0]), np.zeros(2, np.int64)
         scan(
             total, place, neurons.neuron, neurons.params, neurons.numbers, self.states[name],

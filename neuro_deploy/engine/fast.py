@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..fixed import Ints
 from ..neurons import part
-from ..program import ChipProgram, Population
+from ..program import ChipProgram, Encoder, Population
 from . import plain
 from .base import Execution, Request
 
@@ -33,6 +34,11 @@ log = logging.getLogger(__name__)
 WORKER_BYTES = 4 << 20
 """How large one worker's arrays may become, as long as it can take more than one sample."""
 BLOCK_ROWS = 1 << 15
+"""A worker takes so few samples that several rows of sums fit this size."""
+PLAIN_POPULATION, PLAIN_MATRIX, PLAIN_NEURON, PLAIN_WEIGHT = 1e-4, 1.5e-9, 4.5e-8, 3e-11
+"""Seconds that a row takes in `plain`: for a population, for a weight; for a neuron and a weight of each sample."""
+START, WARM = 2.0, 3e-3
+"""Seconds of `plain` from which on compiled loops pay off: in a process that has run none yet, and later."""
 
 
 def available() -> bool:
@@ -48,26 +54,43 @@ def threads() -> int:
 
 
 class Ready:
-    """An input that is integers already: (T, B, N)."""
+    """An input that is integers already, (T, B, N), within the encoder's range: the sums' bounds rest on that."""
 
-    def __init__(self, q: Array) -> None:
-        self.q = q
+    def __init__(self, encoder: Encoder, q: Array) -> None:
+        self.encoder, self.q = encoder, q
 
     def fill(self, rows: tuple[int, int], samples: tuple[int, int], out: Array, first: int) -> int:
-        """Copy; nothing is clipped."""
-        out[slice(*rows), first : first + samples[1] - samples[0]] = self.q[slice(*rows), slice(*samples)]
+        """Copy; nothing is clipped.  Raises: InputError for values beyond the encoder's range."""
+        part, e = self.q[slice(*rows), slice(*samples)], self.encoder
+        if part.min(initial=0) < min(0, e.low) or part.max(initial=0) > max(0, e.high):
+            raise InputError(f"input '{e.name}': integers beyond [{e.low}, {e.high}]; encode them first")
+        out[slice(*rows), first : first + samples[1] - samples[0]] = part
         return 0
+
+
+def choose(program: ChipProgram, request: Request, batch: int) -> bool:
+    """True if the compiled loops finish earlier than `plain`, their start-up included.
+
+    That is about 0.7 s in a process that has not run any, some seconds more where Numba's cache does not hold them.
+    """
+    rows, neurons = request.steps + program.depth, sum(p.size for p in program.populations)
+    weights = sum(s.weight.size for s in program.synapses)
+    each = PLAIN_NEURON * neurons + PLAIN_WEIGHT * weights
+    row = PLAIN_POPULATION * len(program.populations) + PLAIN_MATRIX * weights + batch * each
+    started = f"{__package__}.kernels" in sys.modules
+    return available() and rows * row > (WARM if started else START)
 
 
 def run(program: ChipProgram, inputs: Mapping[str, Array], request: Request) -> Execution:
     """Execute a program; where Numba is missing, by `plain`.
 
-    inputs: encoder -> integers (T, B, N).   Raises: RegisterError in strict mode.
+    inputs: encoder -> integers (T, B, N).   Raises: InputError beyond an encoder's range; RegisterError in strict mode.
     """
     if not available():
         return _plainly(program, inputs, request)
     batch = next(iter(inputs.values())).shape[1]
-    done, seen, _ = _execute(program, {name: Ready(np.asarray(q)) for name, q in inputs.items()}, request, batch)
+    feeds = {e.name: Ready(e, np.asarray(inputs[e.name])) for e in program.encoders}
+    done, seen, _ = _execute(program, feeds, request, batch)
     if request.strict and (chosen := _earliest(seen)).size:
         _tell(program, {name: q[:, chosen] for name, q in inputs.items()}, request, chosen, batch)
     return done
@@ -107,12 +130,11 @@ def _execute(
     data = _results(network, request, batch, {name: variables for name, (variables, _) in shows.items()})
     task = Task(network, feeds, request.steps, _samples(network, request, batch), data)
     seen, met, done = np.full(batch, NEVER), Counter[tuple[str, str]](), 0
-    with _single_threads(network):
-        for (b0, b1), counted, rows in _work(task, batch):
-            met.update(counted)
-            seen[b0:b1] = rows
-            done += b1 - b0
-            request.progress(done, batch)
+    for (b0, b1), counted, rows in _work(task, batch):
+        met.update(counted)
+        seen[b0:b1] = rows
+        done += b1 - b0
+        request.progress(done, batch)
     for arrays in data.values():
         for array in arrays.values():
             array.flags.writeable = False
@@ -143,9 +165,9 @@ def _results(
 def _samples(network: Network, request: Request, batch: int) -> int:
     """How many samples a worker takes at a time."""
     rows = request.steps + network.program.depth
-    each = sum(rows * size * np.dtype(network.dtypes[name]).itemsize for name, size in network.sizes.items())
+    each: int = sum(rows * size * np.dtype(network.dtypes[name]).itemsize for name, size in network.sizes.items())
     widest = max([1, *(cell.width for cell in network.cells)])
-    return max(1, min(int(WORKER_BYTES // each), BLOCK_ROWS // (4 * widest), -(-batch // threads())))
+    return max(1, min(WORKER_BYTES // each, BLOCK_ROWS // (4 * widest), -(-batch // threads())))
 
 
 def _work(task: Task, batch: int) -> Iterator[tuple[tuple[int, int], Counter[tuple[str, str]], Array]]:
@@ -174,16 +196,6 @@ def _work(task: Task, batch: int) -> Iterator[tuple[tuple[int, int], Counter[tup
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _single_threads(network: Network) -> AbstractContextManager[Any]:
-    """While workers multiply matrices, each of them in one thread."""
-    if not any(matrix.floats is not None for matrix in network.matrices) or find_spec("threadpoolctl") is None:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
-    return limits
 
 
 def _earliest(seen: Array) -> Array:

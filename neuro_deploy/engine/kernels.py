@@ -106,7 +106,7 @@ def find(flat: Array, start: int, n: int, events: Array) -> int:
     return k
 
 
-@compiled
+@inlined
 def alike(flat: Array, one: int, other: int, n: int) -> bool:
     """True if flat[one : one + n] equals flat[other : other + n]."""
     i = 0
@@ -121,7 +121,7 @@ def alike(flat: Array, one: int, other: int, n: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def copy(flat: Array, to: int, start: int, n: int) -> None:
     """flat[to : to + n] = flat[start : start + n], which do not overlap."""
     target, source = flat[to : to + n], flat[start : start + n]
@@ -129,7 +129,7 @@ def copy(flat: Array, to: int, start: int, n: int) -> None:
         target[j] = source[j]
 
 
-@compiled
+@inlined
 def clear(flat: Array, start: int, n: int) -> None:
     """flat[start : start + n] = 0."""
     part = flat[start : start + n]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,20 +59,12 @@ class Table:
 class Matrix:
     """An all-to-all synapse; see kernels.dense.
 
-    weight: (N_source, M).   mode, most: how sums are made.   reach: the largest |sum| before the scale.
+    weight: (N_source, M).   mode, most: how sums are made.
     """
 
     weight: Array
     mode: int
     most: int
-    reach: int
-
-    @cached_property
-    def floats(self) -> Array | None:
-        """The weights as floats in which every partial sum is exact; None if there are none, or events are faster."""
-        if self.mode < 2 or self.reach >= 1 << 53:
-            return None
-        return self.weight.astype(np.float32 if self.reach < 1 << 24 else np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +120,6 @@ class Network:
         """All populations."""
         return tuple(cell for group in self.groups for cell in group)
 
-    @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """All weights of dense synapses that are summed by `kernels.dense`."""
-        return tuple(w.body for cell in self.cells for w in cell.wires if isinstance(w.body, Matrix))
-
 
 def reach_of(wiring: Wiring, largest: int) -> int:
     """No sum of a synapse can be larger, for spikes up to `largest`."""
@@ -180,7 +167,7 @@ def columns_of(wiring: Dense, source: int, target: int, dtype: Any, multiple: in
     return full
 
 
-def matrix_of(wiring: Dense, span: Span, reach: int, source: int, target: int) -> tuple[Matrix, int]:
+def matrix_of(wiring: Dense, span: Span, source: int, target: int) -> tuple[Matrix, int]:
     """A dense synapse without the power of two that all its weights have in common, and that one's exponent.
 
     span: the least and the largest spike.
@@ -193,7 +180,7 @@ def matrix_of(wiring: Dense, span: Span, reach: int, source: int, target: int) -
     mode = 0 if span[0] >= 0 and span[1] <= 1 else 1
     if most < FEW:
         most, mode = 1 << 30, 2
-    return Matrix(weight, mode, most, reach >> down), down
+    return Matrix(weight, mode, most), down
 
 
 def dense_table(wiring: Dense, source: int, target: int) -> Table:
@@ -243,14 +230,14 @@ def conv_table(wiring: Conv, source: int) -> Table:
     return Table((starts, stops, shift, base, row), weight.reshape(-1), block)
 
 
-def wire_of(s: Synapse, span: Span, reach: int, careful: bool, source: int, target: int) -> Wire:
+def wire_of(s: Synapse, span: Span, careful: bool, source: int, target: int) -> Wire:
     """A synapse.  span: of its spikes.   source, target: how many channels of these populations come last."""
     wiring, down, up = s.wiring, 0, min(max(0, s.exponent), 31)
     if isinstance(wiring, Sparse) and wiring.weight.size > FULL * wiring.source_size * wiring.target_size:
         wiring = to_dense(wiring)
     body: Table | Matrix
     if isinstance(wiring, Dense) and not careful:
-        body, down = matrix_of(wiring, span, reach, source, target)
+        body, down = matrix_of(wiring, span, source, target)
     elif isinstance(wiring, Dense):
         body = dense_table(wiring, source, target)
     elif isinstance(wiring, Conv) and wiring.weight.shape[0] == target:
@@ -288,10 +275,7 @@ def cell_of(
     """A population with its synapses.  spans: of all spikes.   channels: how many come last, of each population."""
     reaches = [reach_of(s.wiring, max(-spans[s.source][0], spans[s.source][1])) for s in incoming]
     careful, last = can_wrap(incoming, reaches), channels[p.name]
-    wires = tuple(
-        wire_of(s, spans[s.source], reach, careful, channels.get(s.source, 1), last)
-        for s, reach in zip(incoming, reaches, strict=True)
-    )
+    wires = tuple(wire_of(s, spans[s.source], careful, channels.get(s.source, 1), last) for s in incoming)
     room = [w.body.weight.shape[1] if isinstance(w.body, Matrix) else p.size + w.body.width for w in wires]
     width = -(-max([p.size, *room]) // TILE) * TILE
     return Cell(p, last, scan_of(p, registers, last), wires, careful, width)
