@@ -37,7 +37,7 @@ BLOCK_ROWS = 1 << 15
 """A worker takes so few samples that several rows of sums fit this size."""
 PLAIN_POPULATION, PLAIN_MATRIX, PLAIN_NEURON, PLAIN_WEIGHT = 1e-4, 1.5e-9, 4.5e-8, 3e-11
 """Seconds that a row takes in `plain`: for a population, for a weight; for a neuron and a weight of each sample."""
-START, WARM = 2.0, 3e-3
+START, WARM = 1.0, 3e-3
 """Seconds of `plain` from which on compiled loops pay off: in a process that has run none yet, and later."""
 
 

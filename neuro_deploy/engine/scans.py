@@ -32,6 +32,8 @@ from .jit import compiled, inlined, intrinsic
 Array = NDArray[Any]
 SILENT, RESETS, CIRCULATES = 0, 1, 2
 """How a neuron fires: li, lif, cf."""
+FORGETS, REMEMBERS = 1, 2
+"""What a current does (0: there is none): `du` is all ones, or not."""
 FAR = 1 << 30
 MOST_BITS = 29
 """Of the potential: |leak(v)| + |bias| stays below 2^29."""
@@ -64,20 +66,31 @@ def leak(x: Any, f: Any, bits: Any, mask: Any) -> Any:
 
 
 @inlined
-def current(u: Array, a: Array, keep: Array, numbers: tuple[int, int, int, int]) -> Any:
+def wrapping(kept: Any, a: Any, shift: Any, half: Any) -> tuple[Any, Any]:
+    """The current kept + (a << shift), and whether it wrapped; half: of its range."""
+    x = left(a, shift)
+    word = np.int32(kept + x)
+    carry = np.int32(np.uint32(word) < np.uint32(x))
+    upper = np.int32(right(right(a, np.int32(31) - shift), np.int32(1)) + right(kept, np.int32(31)) + carry)
+    whole = np.int32(half + half)
+    down, up = np.int32(word - whole), np.int32(word + whole)
+    new = down if word > half else (up if word <= np.int32(-half) else word)
+    return new, (new != word) | (upper != right(word, np.int32(31)))
+
+
+@inlined
+def current(u: Array, a: Array, keep: Array, numbers: tuple[int, int, int, int], memory: int) -> Any:
     """One step of u, in place; gives how often it wrapped.  numbers: (bits, mask, shift, half of u's range)."""
     bits, mask, shift, half = np.int32(numbers[0]), np.int32(numbers[1]), np.int32(numbers[2]), np.int32(numbers[3])
-    least, whole = np.int32(-half), np.int32(half + half)
     wraps = np.int32(0)
-    for j in range(u.shape[0]):
-        x, kept = left(a[j], shift), leak(u[j], keep[j], bits, mask)
-        word = np.int32(kept + x)
-        carry = np.int32(np.uint32(word) < np.uint32(x))
-        upper = np.int32(right(right(a[j], np.int32(31) - shift), np.int32(1)) + right(kept, np.int32(31)) + carry)
-        down, up = np.int32(word - whole), np.int32(word + whole)
-        new = down if word > half else (up if word <= least else word)
-        wraps = np.int32(wraps + np.int32((new != word) | (upper != right(word, np.int32(31)))))
-        u[j] = new
+    if memory == FORGETS:
+        for j in range(u.shape[0]):
+            u[j], met = wrapping(np.int32(0), a[j], shift, half)
+            wraps = np.int32(wraps + np.int32(met))
+    else:
+        for j in range(u.shape[0]):
+            u[j], met = wrapping(leak(u[j], keep[j], bits, mask), a[j], shift, half)
+            wraps = np.int32(wraps + np.int32(met))
     return wraps
 
 
@@ -166,14 +179,14 @@ def scan(
 
     total: int32 (>= r1 - r0, >= samples, >= N), what their synapses sum to.
     place: (r0, r1, samples, first sample of `spikes`, first sample of `kept`).
-    neuron: (how it fires, has a current?, latency, rounds, rounds_neg, channels).   params: int32 (9, N).
+    neuron: (how it fires, its current, latency, rounds, rounds_neg, channels).   params: int32 (9, N).
     numbers: (bits, 2^bits - 1, shift, 2^(u_bits - 1), v_limit, FAR).
     states: v, u (samples, N) int32.   spikes: (rows, >= samples, N).
     kept: v, h, u and spikes (rows, B, N), written where keeps says so; there the channels are first.
     counts: (2,) int64, grows by the wraps of u and the clips of h.   seen: (samples,), the first row that had any.
     """
     r0, r1, samples, first, column = place
-    fires, has_current, latency, rounds, rounds_neg, channels = neuron
+    fires, memory, latency, rounds, rounds_neg, channels = neuron
     bits, mask, shift, half, limit, far = numbers
     n = params.shape[1]
     for r in range(r0, r1):
@@ -181,8 +194,8 @@ def scan(
         for b in range(samples):
             a, v, u, s = total[r - r0, b, :n], states[0][b], states[1][b], spikes[r, first + b]
             wraps = 0
-            if has_current != 0:
-                wraps = current(u, a, params[KEEP_U], (bits, mask, shift, half))
+            if memory != 0:
+                wraps = current(u, a, params[KEEP_U], (bits, mask, shift, half), memory)
                 clips = potential(v, u, params[KEEP_V], bias, (bits, mask, 0, far, limit))
             else:
                 clips = potential(v, a, params[KEEP_V], bias, (bits, mask, shift, far >> shift, limit))
@@ -252,8 +265,10 @@ def scan_of(population: Population, registers: Registers, channels: int = 1) -> 
         return None
     fires, rows_of = SCANS[population.kind]
     rows = {KEEP_V: registers.unity - p["dv"], BIAS: bias_of(p), **rows_of(p, registers)}
+    memory = 0
     if "du" in p:
         rows[KEEP_U] = registers.unity - 1 - p["du"]
+        memory = REMEMBERS if rows[KEEP_U].any() else FORGETS
     params = np.zeros((9, size), np.int32)
     for row, values in rows.items():
         wide = np.broadcast_to(values, (size,))
@@ -261,4 +276,4 @@ def scan_of(population: Population, registers: Registers, channels: int = 1) -> 
     most = tuple(int(params[row].max(initial=0)) for row in (ROUNDS, ROUNDS_NEG))
     bits, shift = registers.decay_bits, registers.input_shift
     numbers = (bits, (1 << bits) - 1, shift, 1 << (registers.u_bits - 1), registers.v_limit, FAR)
-    return Scan((fires, int("du" in p), population.latency, *most, channels), params, numbers)
+    return Scan((fires, memory, population.latency, *most, channels), params, numbers)
