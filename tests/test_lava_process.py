@@ -76,7 +76,7 @@ def gone(group: int, seconds: float = 15.0) -> bool:
 
 def test_after_success(groups: list[int]) -> None:
     during: list[int] = []
-    run_plan(plan(LONG[:, :3]), 60, lambda done, total: during.append(len(living(groups[0]))))
+    run_plan(plan(LONG[:, :300]), 60, lambda done, total: during.append(len(living(groups[0]))))
     assert min(during[:1]) > 5, "the group was there while it ran"
 
 
