@@ -6,6 +6,7 @@ not recorded live in a worker's own arrays, small enough for a cache, and are wr
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from .scans import Scan, scan
 Array = NDArray[Any]
 Span = tuple[int, int]
 NEVER = int(np.iinfo(np.int64).max)
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 """How large the sums of a block of rows may become."""
 VISIBLE = ("v", "h", "u")
 NOTHING = np.zeros((1, 1, 1), np.int32)
@@ -67,6 +68,8 @@ class Worker:
         self.step = max(1, min(task.rows, BLOCK_BYTES // (samples * width * 4)))
         room = self.step * samples * width
         self.sums, self.spare = aligned((room,), np.int32), aligned((room,), np.int32)
+        shapes = {cell.population.name: (self.step, samples, cell.width) for cell in cells}
+        self.totals = {name: self.sums[: math.prod(shape)].reshape(shape) for name, shape in shapes.items()}
         self.wide = aligned((room if any(c.careful for c in cells) else 0,), np.int64)
         self.seen = np.zeros(samples, np.int64)
         self.counters: Counter[tuple[str, str]] = Counter()
@@ -101,11 +104,12 @@ class Worker:
 
     def start(self, cell: Cell) -> Any:
         """The state before the first row."""
-        samples, size = self.span[1] - self.span[0], cell.population.size
+        samples, p = self.span[1] - self.span[0], cell.population
         if cell.scan is None:
-            return part(cell.population.kind, "integer").start(cell.population.params, samples, size)
-        v = np.zeros((samples, size), np.int32)
-        return v, np.zeros_like(v) if cell.scan.has_current else v
+            return part(p.kind, "integer").start(p.params, samples, p.size)
+        v = np.zeros((samples, cell.scan.params.shape[1]), np.int32)
+        room = np.zeros(v.shape[1], self.task.network.dtypes[p.name])
+        return v, np.zeros_like(v) if cell.scan.has_current else v, room
 
     def fired(self, name: str) -> tuple[Array, int]:
         """The spikes of a population or encoder, (rows, samples, N), and where these samples begin in them."""
@@ -120,8 +124,7 @@ class Worker:
 
     def advance(self, cell: Cell, r0: int, r1: int) -> None:
         """The rows r0 .. r1 - 1 of a population."""
-        shape = (self.step, self.task.samples, cell.width)
-        total = self.sums[: int(np.prod(shape))].reshape(shape)
+        total = self.totals[cell.population.name]
         if cell.careful:
             self.add_carefully(cell, r0, r1, total)
         else:
@@ -173,7 +176,7 @@ class Worker:
             one, other = wrapped(wide[:rows, :samples, :size], wire.synapse.kind, wire.synapse.exponent)
             kept, exact = kept + one, exact + other
         sums = wrap_bits(kept, 32)
-        total[:rows, :samples, :size] = sums
+        total[:rows, :samples, :size], total[:rows, :samples, size:] = sums, 0
         self.count(cell.population.name, "a_wraps", r0, sums != exact)
 
     def count(self, name: str, event: str, r0: int, where: NDArray[np.bool_]) -> None:

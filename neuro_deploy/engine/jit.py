@@ -14,7 +14,8 @@ import numba.extending
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+"""_nrt: nothing is allocated, so views need no atomic counting of references, which would cost as much as small rows."""
 
 
 def compiled(function: F) -> F:

@@ -15,15 +15,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from .jit import compiled, inlined, intrinsic
-from .lanes import data_of, load, resized, splat, store, vector_at
+from .lanes import TILE, data_of, load, resized, splat, store, tile, vector_at
 
 Array = NDArray[Any]
 LANES = 64
 """How many spikes are looked at together: the bits of a mask."""
 SLACK = 2 * LANES
 """How much longer than N_source a list of events must be."""
-TILE = 32
-"""The number of targets of a dense synapse is filled up to a multiple of this."""
 BLOCK = 8
 """The width of a block is filled up to a multiple of this, unless it is 1."""
 
@@ -137,58 +135,6 @@ def clear(flat: Array, start: int, n: int) -> None:
         part[j] = 0
 
 
-def tile(count: int, bits: int, graded: bool) -> Any:
-    """An intrinsic that adds weights, for `count` * TILE targets, in accumulators of `bits` bits in registers.
-
-    (weight, column, stride, events, start, stop, flat, at, scale, out, o): out[o + j] += scale * the sum over the
-    sources i = events[start : stop] of weight[i * stride + column + j] (times the spike flat[at + i], if graded).
-    All arrays are flat; out: int32.
-    """
-
-    @intrinsic
-    def add(
-        typing: Any, weight: Any, column: Any, stride: Any, events: Any, start: Any, stop: Any,
-        flat: Any, at: Any, scale: Any, out: Any, o: Any,
-    ) -> Any:  # fmt: skip
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            weight, events, flat, out = (data_of(context, builder, signature, arguments, i) for i in (0, 3, 6, 9))
-            _, column, stride, _, start, stop, _, at, scale, _, o = arguments
-            long, lanes = ir.IntType(64), ir.VectorType(ir.IntType(bits), TILE)
-            before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-            builder.cbranch(builder.icmp_signed("<", start, stop), body, after)
-            builder.position_at_end(body)
-            e, sums = builder.phi(long), [builder.phi(lanes) for _ in range(count)]
-            i = resized(builder, builder.load(builder.gep(events, [e])), 64)
-            source = builder.gep(weight, [builder.add(builder.mul(i, stride), column)])
-            spike = resized(builder, builder.load(builder.gep(flat, [builder.add(at, i)])), bits)
-            following = builder.add(e, ir.Constant(long, 1))
-            e.add_incoming(start, before)
-            e.add_incoming(following, body)
-            for t in range(count):
-                w = load(builder, vector_at(builder, source, ir.Constant(long, t * TILE), TILE))
-                w = resized(builder, w, bits)
-                w = builder.mul(w, splat(builder, spike, TILE)) if graded else w
-                sums[t].add_incoming(ir.Constant(lanes, None), before)
-                sums[t].add_incoming(builder.add(sums[t], w), body)
-            builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
-            builder.position_at_end(after)
-            ends = [builder.phi(lanes) for _ in range(count)]
-            for end, total in zip(ends, sums, strict=True):
-                end.add_incoming(ir.Constant(lanes, None), before)
-                end.add_incoming(total.incomings[1][0], body)
-            factor = splat(builder, resized(builder, scale, 32), TILE)
-            for t in range(count):
-                there = vector_at(builder, out, builder.add(o, ir.Constant(long, t * TILE)), TILE)
-                more = builder.mul(resized(builder, ends[t], 32), factor)
-                store(builder, builder.add(load(builder, there), more), there)
-            return context.get_dummy_value()
-
-        i = types.int64
-        return types.void(weight, i, i, events, i, i, flat, i, i, out, i), generate
-
-    return add
-
-
 ones16, few_ones16 = tile(8, 16, False), tile(1, 16, False)
 values16, few_values16 = tile(8, 16, True), tile(1, 16, True)
 values32, few_values32 = tile(4, 32, True), tile(1, 32, True)
@@ -207,8 +153,9 @@ def dense(
 
     place: (r0, r1, lag, first, samples).
     weight: (N_source, M) int8, int16 or int32; M: N_target and zeros, a multiple of TILE.
-    rule: (add to `total`?, mode, most, scale).  The sum is multiplied by `scale`.  mode 0: all spikes are 0 or 1;
-    0 and 1: sums of `most` events fit 16 bits.   total: int32 (r1 - r0, samples, >= M), or larger.
+    rule: (add to `total`?, mode, most, scale).  The sum is multiplied by `scale`.  Modes 0 and 1: sums of `most` events
+    fit 16 bits; 0: all spikes are 0 or 1.
+    total: int32 (r1 - r0, samples, >= M), or larger.
     """
     r0, r1, lag, first, samples = place
     add, mode, most, scale = rule
@@ -284,8 +231,8 @@ def blocks(
 
     place: (r0, r1, lag, first, samples).
     table: (starts, stops, shift, base, row), int32: a spike of source i meets, for p in starts[i] .. stops[i] - 1, the
-    targets base[p] .. base[p] + width - 1 with the weights of row row[p] + shift[i].
-    weight: int32 (rows * width,).   width: 1 or a multiple of BLOCK; weights of 0 may reach beyond a target's block.
+    targets base[p] .. base[p] + width - 1 with the weights from row[p] + shift[i] on.
+    weight: int32, flat.   width: 1 or a multiple of BLOCK; weights of 0 may reach beyond a target's block.
     total: int32 where nothing can wrap, else int64 (which wraps as numpy's does).
     """
     r0, r1, lag, first, samples = place
@@ -306,12 +253,14 @@ def blocks(
             if not add:
                 clear(sums, o, m)
             for e in range(k):
-                i = events[e]
-                s = np.int64(flat[at + i])
-                for p in range(starts[i], stops[i]):
-                    q = np.int64(row[p] + shift[i]) * width
+                i = np.uint64(events[e])  # unsigned, so that no index is looked at for being negative
+                s, own = np.int64(flat[at + events[e]]), np.int64(shift[i])
+                for p in range(np.uint64(starts[i]), np.uint64(stops[i])):
+                    q, to = row[p] + own, o + base[p]
                     if width == 1:
-                        sums[o + base[p]] += weight[q] * s
+                        sums[to] += weight[q] * s
                     else:
-                        for c in range(0, width, BLOCK):
-                            add_block(weight, q + c, s, sums, o + base[p] + c)
+                        c = np.int64(0)
+                        while c < width:
+                            add_block(weight, q + c, s, sums, to + c)
+                            c += BLOCK

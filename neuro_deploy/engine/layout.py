@@ -24,7 +24,7 @@ from .scans import Scan, scan_of
 Array = NDArray[Any]
 Span = tuple[int, int]
 TILE, BLOCK = 32, 8
-"""As in kernels.py."""
+"""As in lanes.py and kernels.py."""
 LINE = 64
 """Arrays begin at a multiple of so many bytes."""
 FEW = 8
@@ -47,7 +47,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
 class Table:
     """A synapse in blocks of neighbouring targets; see kernels.blocks.
 
-    where: (starts, stops, shift, base, row).   weight: int32 (rows * width,).
+    where: (starts, stops, shift, base, row).   weight: int32, flat.
     """
 
     where: tuple[Array, Array, Array, Array, Array]
@@ -187,7 +187,7 @@ def dense_table(wiring: Dense, source: int, target: int) -> Table:
     """All targets as one block."""
     weight = columns_of(wiring, source, target, np.int32, BLOCK)
     zero, every = np.zeros(len(weight), np.int32), np.arange(len(weight), dtype=np.int32)
-    return Table((zero, zero + 1, every, zero[:1], zero[:1]), weight.reshape(-1), weight.shape[1])
+    return Table((zero, zero + 1, every * weight.shape[1], zero[:1], zero[:1]), weight.reshape(-1), weight.shape[1])
 
 
 def sparse_table(wiring: Wiring, source: int, target: int) -> Table:
@@ -206,7 +206,7 @@ def sparse_table(wiring: Wiring, source: int, target: int) -> Table:
 def conv_table(wiring: Conv, source: int) -> Table:
     """A block for each position of the kernel: the output channels of one place, which are neighbours (channels last).
 
-    Row (g * taps + tap) * per_group + k of the weights: from input channel k of group g by that position.
+    Block (g * taps + tap) * per_group + k of the weights: from input channel k of group g by that position.
     """
     c_out, per_group, tall, long = wiring.weight.shape
     (_, h, w), groups = wiring.source_shape, wiring.groups
@@ -225,7 +225,7 @@ def conv_table(wiring: Conv, source: int) -> Table:
     row = np.concatenate([(g * taps + tap) * per_group for g in range(groups)])
     channel, position = np.divmod(ordered(np.arange(wiring.source_size), source), h * w)
     begin = channel // per_group * len(by)
-    where = (begin + ends[position], begin + ends[position + 1], channel % per_group, base, row)
+    where = (begin + ends[position], begin + ends[position + 1], channel % per_group * block, base, row * block)
     starts, stops, shift, base, row = (array.astype(np.int32) for array in where)
     return Table((starts, stops, shift, base, row), weight.reshape(-1), block)
 

@@ -35,6 +35,8 @@ SILENT, RESETS, CIRCULATES = 0, 1, 2
 FORGETS, REMEMBERS = 1, 2
 """What a current does (0: there is none): `du` is all ones, or not."""
 FAR = 1 << 30
+LANES = 16
+"""The number of neurons is filled up to a multiple of this."""
 MOST_BITS = 29
 """Of the potential: |leak(v)| + |bias| stays below 2^29."""
 KEEP_U, KEEP_V, EARLY, BIAS, THETA, THETA_NEG, ROUNDS, ROUNDS_NEG, RESET = range(9)
@@ -168,7 +170,7 @@ def scan(
     neuron: tuple[int, int, int, int, int, int],
     params: Array,
     numbers: tuple[int, int, int, int, int, int],
-    states: tuple[Array, Array],
+    states: tuple[Array, Array, Array],
     spikes: Array,
     kept: tuple[Array, Array, Array, Array],
     keeps: tuple[bool, bool, bool, bool],
@@ -177,22 +179,24 @@ def scan(
 ) -> None:
     """Neurons over the rows r0..r1-1 and some samples.
 
-    total: int32 (>= r1 - r0, >= samples, >= N), what their synapses sum to.
+    total: int32 (>= r1 - r0, >= samples, >= P), what their synapses sum to; 0 beyond N.
     place: (r0, r1, samples, first sample of `spikes`, first sample of `kept`).
-    neuron: (how it fires, its current, latency, rounds, rounds_neg, channels).   params: int32 (9, N).
+    neuron: (how it fires, its current, latency, rounds, rounds_neg, channels).
+    params: int32 (9, P); P: N filled up to a multiple of LANES with neurons of which nothing is seen.
     numbers: (bits, 2^bits - 1, shift, 2^(u_bits - 1), v_limit, FAR).
-    states: v, u (samples, N) int32.   spikes: (rows, >= samples, N).
+    states: v, u (samples, P) int32, and room for P spikes.   spikes: (rows, >= samples, N).
     kept: v, h, u and spikes (rows, B, N), written where keeps says so; there the channels are first.
     counts: (2,) int64, grows by the wraps of u and the clips of h.   seen: (samples,), the first row that had any.
     """
     r0, r1, samples, first, column = place
     fires, memory, latency, rounds, rounds_neg, channels = neuron
     bits, mask, shift, half, limit, far = numbers
-    n = params.shape[1]
+    n, size = params.shape[1], spikes.shape[2]
     for r in range(r0, r1):
         bias = params[BIAS] if r >= latency else params[EARLY]
         for b in range(samples):
-            a, v, u, s = total[r - r0, b, :n], states[0][b], states[1][b], spikes[r, first + b]
+            a, v, u = total[r - r0, b, :n], states[0][b], states[1][b]
+            s = spikes[r, first + b] if n == size else states[2]
             wraps = 0
             if memory != 0:
                 wraps = current(u, a, params[KEEP_U], (bits, mask, shift, half), memory)
@@ -200,7 +204,7 @@ def scan(
             else:
                 clips = potential(v, a, params[KEEP_V], bias, (bits, mask, shift, far >> shift, limit))
             if keeps[1]:
-                copy(v, kept[1][r, column + b], channels)
+                copy(v[:size], kept[1][r, column + b], channels)
             if fires == RESETS:
                 reset(v, s, params[THETA], params[RESET])
             else:
@@ -211,11 +215,13 @@ def scan(
                 if rounds_neg > 0:
                     circulate(v, s, params[THETA_NEG], params[ROUNDS_NEG], rounds_neg, -1)
             if keeps[0]:
-                copy(v, kept[0][r, column + b], channels)
+                copy(v[:size], kept[0][r, column + b], channels)
             if keeps[2]:
-                copy(u, kept[2][r, column + b], channels)
+                copy(u[:size], kept[2][r, column + b], channels)
+            if n != size:
+                copy(s[:size], spikes[r, first + b], 1)
             if keeps[3]:
-                copy(s, kept[3][r, column + b], channels)
+                copy(s[:size], kept[3][r, column + b], channels)
             counts[0] += wraps
             counts[1] += clips
             if wraps + clips > 0 and r < seen[b]:
@@ -269,10 +275,10 @@ def scan_of(population: Population, registers: Registers, channels: int = 1) -> 
     if "du" in p:
         rows[KEEP_U] = registers.unity - 1 - p["du"]
         memory = REMEMBERS if rows[KEEP_U].any() else FORGETS
-    params = np.zeros((9, size), np.int32)
+    params = np.zeros((9, -(-size // LANES) * LANES), np.int32)
     for row, values in rows.items():
         wide = np.broadcast_to(values, (size,))
-        params[row] = wide.reshape(channels, -1).T.reshape(-1)
+        params[row, :size] = wide.reshape(channels, -1).T.reshape(-1)
     most = tuple(int(params[row].max(initial=0)) for row in (ROUNDS, ROUNDS_NEG))
     bits, shift = registers.decay_bits, registers.input_shift
     numbers = (bits, (1 << bits) - 1, shift, 1 << (registers.u_bits - 1), registers.v_limit, FAR)
