@@ -15,7 +15,7 @@ from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
-"""_nrt: nothing is allocated, so views need no atomic counting of references, which would cost as much as small rows."""
+"""_nrt: nothing is allocated, so views need no atomic counting of references, as dear as a small row of neurons."""
 
 
 def compiled(function: F) -> F:

@@ -233,7 +233,8 @@ def conv_table(wiring: Conv, source: int) -> Table:
 def wire_of(s: Synapse, span: Span, careful: bool, source: int, target: int) -> Wire:
     """A synapse.  span: of its spikes.   source, target: how many channels of these populations come last."""
     wiring, down, up = s.wiring, 0, min(max(0, s.exponent), 31)
-    if isinstance(wiring, Sparse) and wiring.weight.size > FULL * wiring.source_size * wiring.target_size:
+    full = wiring.weight.size > FULL * wiring.source_size * wiring.target_size
+    if isinstance(wiring, Sparse) and full and not careful:
         wiring = to_dense(wiring)
     body: Table | Matrix
     if isinstance(wiring, Dense) and not careful:
@@ -283,7 +284,7 @@ def cell_of(
 
 @lru_cache(maxsize=4)
 def network_of(program: ChipProgram) -> Network:
-    """The program, ready to run."""
+    """The program, ready to run; those of the last four programs are kept."""
     spans = spike_ranges(program)
     incoming = {p.name: [s for s in program.synapses if s.target == p.name] for p in program.populations}
     known = [p.name for p in program.populations if scan_of(p, program.registers) is not None]
