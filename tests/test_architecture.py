@@ -29,7 +29,7 @@ FLOORS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 APART = {"lower", "train", "backends"}
-ARITHMETIC = ("neuro_deploy.fixed", "neuro_deploy.backends.sim")
+ARITHMETIC = ("neuro_deploy.fixed", "neuro_deploy.engine", "neuro_deploy.neurons.integer", "neuro_deploy.backends.sim")
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
@@ -120,14 +120,16 @@ def test_the_check_sees_an_upward_import() -> None:
     assert not upward(path, "from ..graph import compose")
 
 
-@pytest.mark.parametrize("kind", ["cf", "lif"])
+@pytest.mark.parametrize("kind", ["cf", "lif", "li"])
 def test_executors_share_no_arithmetic(kind: str) -> None:
     """neurons/KIND/lava.py and backends/lava* use neither fixed.py nor integer.py nor sim; sim uses nothing of Lava."""
-    lava_side = [PACKAGE / "neurons" / kind / "lava.py", *PACKAGE.glob("backends/lava*.py")]
+    shared = PACKAGE / "neurons" / "lava.py"
+    lava_side = [PACKAGE / "neurons" / kind / "lava.py", shared, *PACKAGE.glob("backends/lava*.py")]
     for path in lava_side:
         used = set(imports(path))
         assert not [m for m in used if within(m, ARITHMETIC) or m.endswith(".integer")], path
-    for path in (PACKAGE / "backends" / "sim.py", PACKAGE / "neurons" / kind / "integer.py"):
+    ours = [PACKAGE / "neurons" / kind / "integer.py", PACKAGE / "neurons" / "integer.py", *PACKAGE.glob("engine/*.py")]
+    for path in (PACKAGE / "backends" / "sim.py", *ours):
         assert not [m for m in imports(path) if "lava" in m], path
 
 

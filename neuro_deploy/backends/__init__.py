@@ -99,6 +99,8 @@ def simulate(
             f"compile with --max-steps {x.shape[0]}"
         )
     kept = None if only is None else tuple(only)
+    if kept is not None and isinstance(source, ChipProgram):
+        _check_names(kept, [*(e.name for e in source.encoders), *(p.name for p in source.populations)])
     job = Job(x[:, :samples], record, dt, timeout, progress, kept, strict)
     trace = runner.run(source, job)
     return trace if kept is None else _only(trace, kept)
@@ -106,10 +108,14 @@ def simulate(
 
 def _only(trace: Trace, names: tuple[str, ...]) -> Trace:
     """The trace with these populations alone.  Raises: InputError for a name that it does not have."""
-    unknown = [name for name in names if name not in trace.populations]
-    if unknown or not names:
-        raise InputError(f"only: no population {', '.join(unknown) or 'named'}; known: {', '.join(trace.populations)}")
+    _check_names(names, list(trace.populations))
     return replace(trace, populations={n: r for n, r in trace.populations.items() if n in names})
+
+
+def _check_names(names: tuple[str, ...], known: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise InputError(f"only: no population {', '.join(unknown) or 'is named'}; known: {', '.join(known)}")
 
 
 __all__ = ["BACKENDS", "Backend", "backend_names", "load_backend", "simulate"]

@@ -3,10 +3,9 @@
 A kind's folder holds
     spec.py     SPEC: what it is in float and NIR, its integers, its bounds (neurons/base.py: NeuronSpec)
     integer.py  start(), step(): the chip's arithmetic, for backends/sim
-    torch.py    MODULE, from_neuron(), to_neuron(): the trainable module
-    lava.py     fixed(), floating(): Lava process and model, from the equations, sharing no function with integer.py
-                WITNESS: whose model; STATES: Vars to clear; BIAS: the Var of the bias; SHOWS: Vars to record;
-                a model keeps what it sent as `s_out_buff`, as Lava's own do
+    torch.py    MODULE, from_neuron(), to_neuron(): the trainable module, a Neuron or SpikingNeuron (neurons/torch.py)
+    lava.py     fixed(), floating(): a Body (neurons/lava.py): Lava process and model, from the equations, sharing no
+                function with integer.py
 """
 
 from __future__ import annotations
