@@ -85,7 +85,7 @@ def conv(rng: Rng, style: str, source: tuple[int, int, int]) -> Conv:
 
 def sparse(rng: Rng, style: str, sources: int, targets: int) -> Sparse:
     """Some pairs of neurons: few, or nearly all."""
-    count = int(rng.integers(0, max(2, sources * targets // int(rng.choice([1, 6])))))
+    count = int(rng.integers(0, max(2, sources * targets // int(rng.choice([1, 6, 60])))))
     pairs = rng.integers(0, targets, count), rng.integers(0, sources, count)
     made = Sparse.of(*pairs, np.ones(count, np.int32), (targets, sources))
     return made.with_weight(weights(rng, style, made.weight.shape))  # type: ignore[return-value]

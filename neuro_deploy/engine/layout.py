@@ -29,8 +29,8 @@ LINE = 64
 """Arrays begin at a multiple of so many bytes."""
 FEW = 8
 """Sums in 16 bits are worth while if they hold at least so many events."""
-FULL = 0.25
-"""A sparse synapse with a larger share of all pairs is treated as a dense one."""
+FULL, LARGEST = 1 / 32, 1 << 24
+"""A sparse synapse with a larger share of all pairs, of so many at most, is summed as a dense one."""
 INT32 = (1 << 31) - 1
 
 
@@ -233,8 +233,8 @@ def conv_table(wiring: Conv, source: int) -> Table:
 def wire_of(s: Synapse, span: Span, careful: bool, source: int, target: int) -> Wire:
     """A synapse.  span: of its spikes.   source, target: how many channels of these populations come last."""
     wiring, down, up = s.wiring, 0, min(max(0, s.exponent), 31)
-    full = wiring.weight.size > FULL * wiring.source_size * wiring.target_size
-    if isinstance(wiring, Sparse) and full and not careful:
+    most = wiring.source_size * wiring.target_size
+    if isinstance(wiring, Sparse) and FULL * most < wiring.weight.size and most <= LARGEST and not careful:
         wiring = to_dense(wiring)
     body: Table | Matrix
     if isinstance(wiring, Dense) and not careful:
