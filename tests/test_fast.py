@@ -173,6 +173,19 @@ def test_many_events_fill_an_accumulator() -> None:
     agree(single(population("lif", 40, du=5), Dense(np.full((40, 3000), -127, np.int32)), graded), q * 15)
 
 
+def test_rounds_of_which_a_neighbour_goes_more() -> None:
+    """Thresholds that overflow 32 bits in rounds that only another neuron may go, up or down."""
+    wide = replace(LOIHI, v_bits=29, threshold_shift=11)
+    vth, rounds = np.array([1, (1 << 17) - 1, 1 << 16, 1 << 14, 3]), np.array([255, 1, 1, 7, 100])
+    encoder = Encoder("in", (1,), 1, 1, 1, True, -1, 0)
+    for sign in (1, -1):
+        p = population("cf", 5, vth=vth, vth_neg=vth[::-1], rounds=rounds, rounds_neg=rounds[::-1] - 1)
+        for a in (1 << 22, 1 << 20, 1 << 10):
+            case = replace(single(p, Dense(np.full((5, 1), sign * a)), encoder), registers=wide)
+            assert layout.network_of(case).cells[0].scan is not None
+            agree(case, -np.ones((6, 2, 1), np.int32))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_chain_of_convolutions(groups: int) -> None:
     """Channels stay last from one convolution to the next, and to a dense synapse; what is recorded has them first."""

@@ -132,7 +132,7 @@ def turned(x: Any, turn: Any) -> Any:
 def circulate(v: Array, s: Array, theta: Array, rounds: Array, most: int, flip: int) -> None:
     """A CF neuron goes up to `rounds` rounds; flip: 0, or -1 for the negative ones.  v: h, becomes v.   s grows.
 
-    2^i rounds at a time, from many to few: all that it can take.
+    2^i rounds at a time, from many to few: all that it can take.  theta * 2^i fits 32 bits where so many are allowed.
     """
     turn = np.int32(flip)
     step = np.int32(1)
@@ -142,7 +142,7 @@ def circulate(v: Array, s: Array, theta: Array, rounds: Array, most: int, flip: 
     while step > 0:
         for j in range(v.shape[0]):
             h, gone = turned(v[j], turn), turned(np.int32(s[j]), turn)
-            less, more = np.int32(h - left(theta[j], by)), np.int32(gone + step)
+            less, more = np.int32(h - left(theta[j], by)), np.int32(max(gone, np.int32(0)) + step)
             fires = (less > 0) & (more <= rounds[j])
             v[j] = turned(less if fires else h, turn)
             s[j] = turned(more if fires else gone, turn)
