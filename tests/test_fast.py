@@ -179,7 +179,7 @@ def test_rounds_of_which_a_neighbour_goes_more() -> None:
     vth, rounds = np.array([1, (1 << 17) - 1, 1 << 16, 1 << 14, 3]), np.array([255, 1, 1, 7, 100])
     encoder = Encoder("in", (1,), 1, 1, 1, True, -1, 0)
     for sign in (1, -1):
-        p = population("cf", 5, vth=vth, vth_neg=vth[::-1], rounds=rounds, rounds_neg=rounds[::-1] - 1)
+        p = population("cf", 5, vth=vth, vth_neg=np.roll(vth, 1), rounds=rounds, rounds_neg=np.roll(rounds, 1) - 1)
         for a in (1 << 22, 1 << 20, 1 << 10):
             case = replace(single(p, Dense(np.full((5, 1), sign * a)), encoder), registers=wide)
             assert layout.network_of(case).cells[0].scan is not None
