@@ -1,8 +1,8 @@
 """Integer number formats and the primitives of Loihi-class arithmetic (numpy).
 
 Source of the rules: lava-nc 0.10.0, `lava/proc/lif/models.py` (decay, wrap, clip) and `lava/utils/weightutils.py`
-(weights), checked against two other public models of Loihi; see docs/semantics.md.  Executors other than
-`backends/sim` must not import this module: two executors share data, not arithmetic.
+(weights), checked against two other public models of Loihi; see docs/semantics.md.  The executors in Lava must not
+import this module: two executors share data, not arithmetic.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Registers:
 
     v_bits, u_bits: potential and synaptic current.   decay_bits: fraction bits of a decay factor.
     input_shift: left shift of a synaptic sum into u.   threshold_shift: of a threshold's mantissa.
+    threshold_bits: of that mantissa.   bias_bits: of a bias's mantissa, its sign among them; bias_exponent_bits.
     Source: lava-nc 0.10.0, `lava/proc/lif/models.py`.
     """
 
@@ -59,6 +60,9 @@ class Registers:
     decay_bits: int = DECAY_BITS
     input_shift: int = 6
     threshold_shift: int = 6
+    threshold_bits: int = 17
+    bias_bits: int = 13
+    bias_exponent_bits: int = 3
 
     @property
     def unity(self) -> int:
@@ -74,7 +78,8 @@ class Registers:
     def problems(self) -> list[str]:
         """What no executor could do; [] if nothing."""
         ranges = {"v_bits": (2, 31), "u_bits": (2, 31), "decay_bits": (1, 16), "input_shift": (0, 16)}
-        ranges["threshold_shift"] = (0, 16)
+        ranges |= {"threshold_shift": (0, 16), "threshold_bits": (1, 31), "bias_bits": (2, 24)}
+        ranges["bias_exponent_bits"] = (0, 3)
         values = {name: getattr(self, name) for name in ranges}
         return [
             f"registers: {name} {values[name]} must be in [{low}, {high}]"

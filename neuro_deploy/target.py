@@ -132,7 +132,16 @@ class Target(_Strict):
             decay_bits=self.state.decay_bits.value,
             input_shift=self.state.input_shift.value,
             threshold_shift=self.threshold.shift.value,
+            threshold_bits=self.threshold.mantissa_bits.value,
+            bias_bits=self.bias.mantissa_bits.value,
+            bias_exponent_bits=self.bias.exponent_bits.value,
         )
+
+    @model_validator(mode="after")
+    def _registers_can_be_executed(self) -> Target:
+        if problems := self.registers.problems:
+            raise ValueError("; ".join(problems))
+        return self
 
     @model_validator(mode="after")
     def _every_source_is_cited(self) -> Target:

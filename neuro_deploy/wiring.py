@@ -55,7 +55,7 @@ class Wiring:
     def spread(self, values: Array) -> Array:
         """values (N_target,) at each weight's target; broadcasts against `weight`.
 
-        A convolution's weight belongs to all neurons of a channel: the channel's first value counts.
+        A convolution's weight belongs to all neurons of a channel: they must have one value.
         """
         raise NotImplementedError
 
@@ -257,7 +257,9 @@ class Conv(Wiring):
         return int(ones.apply(np.ones((1, self.source_size), np.int64)).sum())
 
     def spread(self, values: Array) -> Array:
-        return np.asarray(values.reshape(self.target_shape[0], -1)[:, 0].reshape(-1, 1, 1, 1))
+        channels = values.reshape(self.target_shape[0], -1)
+        assert (channels == channels[:, :1]).all(), "a kernel is shared: its channel has one value"
+        return np.asarray(channels[:, 0].reshape(-1, 1, 1, 1))
 
     def largest(self) -> Array:
         each = np.abs(self.weight).reshape(len(self.weight), -1).max(axis=1, initial=0)

@@ -299,3 +299,65 @@ def test_what_has_no_place_on_a_chip_is_named() -> None:
     linear.edges.append(("lif", "output"))
     with pytest.raises(UnsupportedError, match="lif: feeds the output without a neuron"):
         compose(read_graph(linear))
+
+
+def two_loops(first: str, second: str, **extra: tuple[str, str]) -> nir.NIRGraph:
+    """P -> P, P -> Q, Q -> Delay(2) -> P, and the input into both."""
+    rng = np.random.default_rng(9)
+    nodes = {
+        "input": nir.Input({"input": shaped(3)}),
+        "to_p": networks.affine(4, 3, rng),
+        "to_q": networks.affine(4, 3, rng),
+        first: lif((4,)),
+        second: lif((4,)),
+        "pp": networks.affine(4, 4, rng),
+        "pq": networks.affine(4, 4, rng),
+        "qp": networks.affine(4, 4, rng),
+        "wait": nir.Delay(np.full(4, 2 * DT)),
+        "output": nir.Output({"output": shaped(4)}),
+    }
+    edges = [("input", "to_p"), ("to_p", first), ("input", "to_q"), ("to_q", second), (first, "pp"), ("pp", first)]
+    edges += [(first, "pq"), ("pq", second), (second, "qp"), ("qp", "wait"), ("wait", first), (second, "output")]
+    return networks.graph(nodes, edges + list(extra.values()))
+
+
+def test_names_do_not_say_where_a_loop_is_cut() -> None:
+    """A feed-forward edge beside a delayed loop stays one, whatever its ends are called."""
+    late = []
+    for first, second in (("a", "b"), ("b", "a")):
+        reading = read_graph(two_loops(first, second))
+        late.append({n.name: n.late for n in reading.nodes if n.late})
+    assert late == [{"a": ("pp",)}, {"b": ("pp",)}]
+
+
+def test_a_loop_that_is_entered_twice_is_not_guessed_at() -> None:
+    graph = two_loops("a", "b")
+    graph.nodes["wait"] = nir.Scale(np.ones(4, np.float32))
+    with pytest.raises(UnsupportedError, match=r"entered in 2 places \(a, b\); say which connection takes a step"):
+        read_graph(graph)
+
+
+def test_convolutions_of_other_shapes_into_one_population_share_its_scales() -> None:
+    """4 x 2 x 2 and 2 x 2 x 4, flattened: neurons that share a kernel in either of them have one unit."""
+    rng = np.random.default_rng(10)
+    flat = {"start_dim": 0, "end_dim": -1}
+    nodes = {
+        "input": nir.Input({"input": shaped(1, 2, 4)}),
+        "one": conv(rng, (4, 1, 1, 3), (2, 4)),
+        "two": conv(rng, (2, 1, 1, 1), (2, 4)),
+        "f1": nir.Flatten(**flat, input_type={"input": shaped(4, 2, 2)}),
+        "f2": nir.Flatten(**flat, input_type={"input": shaped(2, 2, 4)}),
+        "lif": lif((16,), theta=2.0),
+        "output": nir.Output({"output": shaped(16)}),
+    }
+    nodes["one"].weight *= np.array([1, 20, 3, 50]).reshape(4, 1, 1, 1)
+    edges = [("input", "one"), ("one", "f1"), ("f1", "lif"), ("input", "two"), ("two", "f2"), ("f2", "lif")]
+    graph = networks.graph(nodes, [*edges, ("lif", "output")])
+    network, program = compose(read_graph(graph)), nd.compile(graph)
+    unit = program.populations[0].unit.reshape(2, 2, 4)
+    assert (unit == unit[:, :1, :1]).all() and len(np.unique(unit)) == 2
+    for wanted, synapse in zip(network.synapses, program.synapses, strict=True):
+        assert synapse.kind == "conv"
+        targets, _, weights = synapse.wiring.triples()
+        step = (program.populations[0].unit * 64)[targets] * 2.0**synapse.exponent * 16
+        assert (np.abs(weights * step - wanted.wiring.triples()[2]) <= step * (1 + 1e-9)).all()

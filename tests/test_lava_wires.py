@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from neuro_deploy.errors import BackendError, InputError
 from neuro_deploy.fixed import Registers
 from neuro_deploy.program import ChipProgram, Encoder, Population
 from neuro_deploy.program.data import Synapse
-from neuro_deploy.wiring import Conv, Dense, to_dense, to_sparse
+from neuro_deploy.wiring import Conv, Dense, Tap, to_dense, to_sparse
 
 pytestmark = pytest.mark.lava
 
@@ -132,3 +133,21 @@ def test_lava_convolves_more_than_127_channels_and_sides() -> None:
     sim = simulate(case, x, "sim", VARIABLES)
     assert sim.populations["p"].data["spikes"].any()
     assert not any(differences(sim, simulate(case, x, "lava", VARIABLES)).values())
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("exponent", [0, -1])
+def test_a_wrong_geometry_of_sim_is_seen_by_lava(delay: int, exponent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that `sim` meets upside down: also where Lava runs the single connections instead of its Conv."""
+    case = convolution(4, exponent, delay)
+    x = np.random.default_rng(2).integers(0, 16, (6, 2, *case.encoders[0].shape)).astype(float)
+    assert not any(differences(simulate(case, x, "sim-plain", VARIABLES), run_spk(case, x)).values())
+    taps = Conv.taps
+
+    def flipped(self: Conv) -> Iterator[Tap]:
+        met = list(taps(self))
+        for one, other in zip(met, reversed(met), strict=True):
+            yield Tap(other.row, other.column, one.rows, one.columns)
+
+    monkeypatch.setattr(Conv, "taps", flipped)
+    assert any(differences(simulate(case, x, "sim-plain", VARIABLES), run_spk(case, x)).values())

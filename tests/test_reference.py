@@ -441,8 +441,8 @@ def test_constants_in_a_loop_are_there_before_the_first_step() -> None:
         "scale": nir.Scale(scale=between(rng, 0.5, 1.5, 6)),
         "output": end(6),
     }
-    edges = "input>fc>z>a>back>scale>a back>delay>a z>zb>scale input>ib>scale a>output"
-    order, late = "input fc z zb ib a back delay scale output", (("scale", "a"), ("delay", "a"))
+    edges = "input>fc>z a>back>scale>a back>delay>a z>zb>scale input>ib>scale a>output"
+    order, late = "input fc z zb ib scale a back delay output", (("back", "scale"), ("delay", "a"))
     want = check(nodes, edges, order, drawn(rng, 5), late)
     assert np.abs(want._rest("scale")).min() > 1e-3 and (want._rest("delay")[0] != 0).tolist() == [1, 0, 0, 1, 0, 0]
 

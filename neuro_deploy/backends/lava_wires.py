@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from ..program import Synapse
-from ..wiring import Conv, Dense, Sparse, Wiring, to_sparse
+from ..wiring import Conv, Dense, Sparse, Wiring
 from .lava_plan import Wire
 
 CONV_BITS = 24
@@ -42,7 +42,7 @@ def integer_wire(synapse: Synapse, low: int, high: int) -> Wire:
             return Wire(synapse.name, synapse.source, synapse.target, shifted, 0, 0, graded, "")
         _check_wrap(synapse.name, reach, exponent, why)
     if not isinstance(wiring, Dense):
-        wiring = _filled(to_sparse(wiring))
+        wiring = _filled(single(wiring))
     in_int64 = not graded or (synapse.delay > 0 and isinstance(wiring, Dense))
     if in_int64 and exponent < 0 and reach >= 1 << 31:
         raise BackendError(
@@ -56,8 +56,31 @@ def integer_wire(synapse: Synapse, low: int, high: int) -> Wire:
 def float_wire(name: str, source: str, target: str, wiring: Wiring, delay: int) -> Wire:
     """A synapse in float64."""
     if isinstance(wiring, Sparse) or (isinstance(wiring, Conv) and why_not_conv(wiring, delay, 0)):
-        wiring = _filled(to_sparse(wiring))
+        wiring = _filled(single(wiring))
     return Wire(name, source, target, wiring, 0, delay, graded=True, mode="")
+
+
+def single(wiring: Wiring) -> Sparse:
+    """A sparse synapse, or the single connections of a convolution.
+
+    Those are counted here from the outputs' side, target by target, and share no code with `Conv.apply`, by which
+    `sim` convolves: else a wrong geometry would look right in both.
+    """
+    if not isinstance(wiring, Conv):
+        assert isinstance(wiring, Sparse)
+        return wiring
+    c_out, per_group, height, width = wiring.weight.shape
+    _, image_height, image_width = wiring.source_shape
+    o, y, x, c, i, j = np.indices((*wiring.target_shape, per_group, height, width), np.int64).reshape(6, -1)
+    row = y * wiring.stride[0] + i * wiring.dilation[0] - wiring.padding[0]
+    column = x * wiring.stride[1] + j * wiring.dilation[1] - wiring.padding[1]
+    weight = wiring.weight[o, c, i, j]
+    there = (row >= 0) & (row < image_height) & (column >= 0) & (column < image_width) & (weight != 0)
+    channel = o * wiring.groups // c_out * per_group + c
+    sources = (channel * image_height + row) * image_width + column
+    targets = (o * wiring.target_shape[1] + y) * wiring.target_shape[2] + x
+    shape = (wiring.target_size, wiring.source_size)
+    return Sparse.of(targets[there], sources[there], weight[there], shape)
 
 
 def sign_mode(name: str, weight: NDArray[Any]) -> str:

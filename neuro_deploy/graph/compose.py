@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnsupportedError, Violation
+from ..neurons import fires
 from ..neurons.base import FloatNeuron
 from ..program import Readout
+from ..wiring import Conv, Wiring
 from ..wiring import Dense as DenseWiring
-from ..wiring import Wiring
 from . import algebra
 from .nodes import Convolution, Delay, Dense, Diagonal, Pool, Shape, Sink, Source
-from .reading import InputRange, Node, Reading
+from .reading import InputRange, Node, Reading, unused
 from .timing import place
 
 Floats = NDArray[np.float64]
@@ -77,8 +78,8 @@ class Composed:
         return max((p.latency for p in self.populations), default=0)
 
 
-Key = tuple[str, int]
-"""A source and how many logical steps later its spikes arrive."""
+Key = tuple[str, int, int]
+"""A source, how many logical steps later its spikes arrive, and a number where several ways lead from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,38 +109,52 @@ class _Value:
 
     def a_step_later(self) -> _Value:
         """As it comes back in a loop: a step later; constants that no Delay held back were there before the first."""
-        terms = {(source, delay + 1): held for (source, delay), held in self.terms.items()}
-        path = {(source, delay + 1): names for (source, delay), names in self.path.items()}
+        terms = {(source, delay + 1, way): held for (source, delay, way), held in self.terms.items()}
+        path = {(source, delay + 1, way): names for (source, delay, way), names in self.path.items()}
         return _Value(terms, {d + (d > 0): c for d, c in self.constants.items()}, path)
 
     def later(self, steps: NDArray[np.int64]) -> _Value:
         """Element i arrives steps[i] steps later, and 0 before.  steps: (N,)."""
-        terms: dict[Key, Wiring] = {}
-        path: dict[Key, tuple[str, ...]] = {}
+        ways = _Ways()
         constants: dict[int, Floats] = {}
         for more in np.unique(steps).tolist():
             kept = steps == more
-            for (source, delay), held in self.terms.items():
-                part = algebra.rows_of(held, kept)
-                key = (source, delay + more)
-                terms[key] = algebra.total(terms[key], part) if key in terms else part
-                path[key] = self.path[source, delay]
+            for (source, delay, way), held in self.terms.items():
+                names = self.path[source, delay, way]
+                ways.add(source, delay + more, algebra.rows_of(held, kept), names)
             for delay, constant in self.constants.items():
                 constants[delay + more] = constants.get(delay + more, 0.0) + np.where(kept, constant, 0.0)
-        return _Value(terms, constants, path)
+        return _Value(ways.terms, constants, ways.path)
+
+
+class _Ways:
+    """Terms of a sum.  Those of one source and delay are added up, but for convolutions: their kernels stay apart."""
+
+    def __init__(self) -> None:
+        self.terms: dict[Key, Wiring] = {}
+        self.path: dict[Key, tuple[str, ...]] = {}
+
+    def add(self, source: str, delay: int, held: Wiring, names: tuple[str, ...]) -> None:
+        """One more term.  names: the linear nodes on its way."""
+        way = 0
+        while (source, delay, way) in self.terms:
+            before = self.terms[source, delay, way]
+            if not isinstance(before, Conv) and not isinstance(held, Conv):
+                held, names = algebra.total(before, held), self.path[source, delay, way] + names
+                break
+            way += 1
+        self.terms[source, delay, way], self.path[source, delay, way] = held, names
 
 
 def _sum(values: list[_Value], size: int) -> _Value:
-    terms: dict[Key, Wiring] = {}
-    path: dict[Key, tuple[str, ...]] = {}
+    ways = _Ways()
     constants: dict[int, Floats] = {0: np.zeros(size)}
     for value in values:
-        for key, held in value.terms.items():
-            terms[key] = algebra.total(terms[key], held) if key in terms else held
-            path[key] = path.get(key, ()) + value.path[key]
+        for (source, delay, way), held in value.terms.items():
+            ways.add(source, delay, held, value.path[source, delay, way])
         for delay, constant in value.constants.items():
             constants[delay] = constants.get(delay, 0.0) + constant
-    return _Value(terms, constants, path)
+    return _Value(ways.terms, constants, ways.path)
 
 
 class _Chains:
@@ -164,11 +179,12 @@ class _Chains:
 
     def _compute(self, node: Node) -> _Value:
         size = int(np.prod(node.shape, dtype=np.int64))
-        if isinstance(node.operation, FloatNeuron) and node.operation.kind == "li":
+        if isinstance(node.operation, FloatNeuron) and not fires(node.operation):
             what = "is an integrator: its potential is no spike that another neuron could get"
             raise _refusal(node.name, what, "read it out, or put a spiking neuron behind the layer")
         if isinstance(node.operation, (Source, FloatNeuron)):
-            return _Value({(node.name, 0): algebra.identity(size)}, {}, {(node.name, 0): ()})
+            key = (node.name, 0, 0)
+            return _Value({key: algebra.identity(size)}, {}, {key: ()})
         return self._apply(node, self.drive(node))
 
     def drive(self, node: Node) -> _Value:
@@ -228,9 +244,13 @@ def compose(reading: Reading) -> Composed:
         except UnsupportedError as error:
             violations += [v for v in error.violations if v not in violations]
             chains.open.clear()
+    inputs = [n.name for n in reading.nodes if isinstance(n.operation, Source)]
+    if len(inputs) > 1:
+        what = f"the network has {len(inputs)} inputs ({', '.join(inputs)}); a program has one"
+        violations.append(Violation(inputs[1], what, "join them into one Input, and split it by linear nodes"))
     if violations:
         raise UnsupportedError(TITLE, violations)
-    one = _unused(ONE, [n.name for n in reading.nodes])
+    one = unused(ONE, [n.name for n in reading.nodes])
     biases, drives = _constants(reading, drives, one)
     return _placed(reading, drives, biases, one)
 
@@ -248,31 +268,31 @@ def _constants(reading: Reading, drives: Mapping[str, _Value], one: str) -> tupl
             if delay == 0 and not current:
                 biases[name] = biases[name] + constant
             elif constant.any():
-                terms[one, delay], path[one, delay] = DenseWiring(constant[:, None]), (f"{name}.constant",)
+                terms[one, delay, 0], path[one, delay, 0] = DenseWiring(constant[:, None]), (f"{name}.constant",)
         result[name] = _Value(terms, {}, path)
     return biases, result
 
 
 def _placed(reading: Reading, drives: Mapping[str, _Value], biases: Mapping[str, Floats], one: str) -> Composed:
     neurons = dict(reading.neurons)
-    if any(source == one for drive in drives.values() for source, _ in drive.terms):
+    if any(source == one for drive in drives.values() for source, _, _ in drive.terms):
         params = {"beta": np.zeros((), np.float32), "theta": np.full((), 0.5, np.float32)}
         neurons = {one: FloatNeuron("lif", (1,), params), **neurons}
         biases, drives = {one: np.ones(1), **biases}, {one: _Value({}, {}, {}), **drives}
     inputs = tuple(ComposedInput(n.name, n.shape) for n in reading.nodes if isinstance(n.operation, Source))
-    edges = [(source, target, delay) for target, drive in drives.items() for source, delay in drive.terms]
+    edges = [(source, target, delay) for target, drive in drives.items() for source, delay, _ in drive.terms]
     latency = place([i.name for i in inputs], list(neurons), edges)
     names: dict[str, int] = {}
     synapses = [
         ComposedSynapse(
-            _synapse_name(drive, (source, delay), target, names),
+            _synapse_name(drive, (source, delay, way), target, names),
             source,
             target,
             algebra.settled(held),
             latency[target] - 1 - latency[source] + delay,
         )
         for target, drive in drives.items()
-        for (source, delay), held in drive.terms.items()
+        for (source, delay, way), held in drive.terms.items()
     ]
     populations = tuple(ComposedPopulation(n, neurons[n], biases[n], latency[n]) for n in neurons)
     readout, known = reading.readout, reading.input_range
@@ -283,15 +303,13 @@ def _synapse_name(drive: _Value, key: Key, target: str, names: dict[str, int]) -
     """The linear nodes on the way, and the source where another one comes the same way; unique in the network."""
     name = "+".join(drive.path[key]) or f"{key[0]}-{target}"
     if list(drive.path.values()).count(drive.path[key]) > 1:
-        name = f"{name}[{key[0]}]" if [s for s, _ in drive.path].count(key[0]) == 1 else f"{name}[{key[0]}, {key[1]}]"
+        name = (
+            f"{name}[{key[0]}]"
+            if [source for source, _, _ in drive.path].count(key[0]) == 1
+            else f"{name}[{key[0]}, {key[1]}]"
+        )
     names[name] = names.get(name, 0) + 1
     return name if names[name] == 1 else f"{name}#{names[name]}"
-
-
-def _unused(name: str, taken: list[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _borders(reading: Reading, sink: Node) -> list[Violation]:

@@ -200,10 +200,10 @@ def _delay(node: nir.Delay, dt: float) -> Operation:
     steps = np.asarray(node.delay, np.float64) / dt
     whole = np.rint(steps)
     if not np.isfinite(steps).all() or (whole < 0).any() or not np.allclose(steps, whole, rtol=1e-6, atol=1e-6):
-        bad = steps[~(np.isclose(steps, whole, rtol=1e-6, atol=1e-6) & (whole >= 0))].reshape(-1)
+        bad = np.atleast_1d(steps)[np.atleast_1d(~(np.isclose(steps, whole, rtol=1e-6, atol=1e-6) & (whole >= 0)))]
         what = f"a delay of {bad[0] * dt:g} s is not a whole number of steps of {dt:g} s"
         raise _misfit("", what, "give the dt that the network was made for")
-    return Delay(whole.astype(np.int64))
+    return Delay(np.asarray(whole, np.int64))
 
 
 def _pair(value: Any, axes: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, UnsupportedError, Violation
-from ..neurons import spec, specs
+from ..neurons import fires, specs
 from ..neurons.base import METADATA, FloatNeuron
 from ..program import Readout, default_rule
 from .nodes import Diagonal, Operation, Shape, Sink, arrays_of, output_shape, read_node
@@ -116,7 +116,7 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     nodes: dict[str, Node] = {}
     for name, sources, late in _order(graph, step):
         try:
-            for node in _read(name, graph.nodes[name], sources, step, nodes):
+            for node in _read(name, graph.nodes[name], sources, step, nodes, graph.nodes):
                 nodes[node.name] = replace(node, late=late) if set(late) <= set(node.inputs) else node
         except UnsupportedError as error:
             violations += error.violations
@@ -161,41 +161,54 @@ def _order(graph: nir.NIRGraph, dt: float) -> list[tuple[str, tuple[str, ...], t
 
     That order is the order of float additions; ties are in alphabetical order.  A loop is cut behind a Delay of a step
     or more, which needs no input of the same step; a loop without one is cut where the input enters it: what comes
-    back there arrives one step later (NIR gives a recurrent edge one step).
+    back there arrives one step later (NIR gives a recurrent edge one step).  Where it enters in several places, that
+    would be a guess.
     Raises: UnsupportedError.
     """
     incoming: dict[str, list[str]] = {name: [] for name in sorted(graph.nodes)}
     for source, target in ((str(a), str(b)) for a, b in graph.edges):
         if source not in incoming or target not in incoming:
-            raise UnsupportedError(TITLE, [Violation(f"{source} -> {target}", "an edge to a node that does not exist")])
+            raise UnsupportedError(
+                TITLE, [Violation(f"{source} -> {target}", "an edge to a node that does not exist", "mend the file")]
+            )
         if source in incoming[target]:
-            raise UnsupportedError(TITLE, [Violation(f"{source} -> {target}", "the edge stands twice")])
+            raise UnsupportedError(
+                TITLE, [Violation(f"{source} -> {target}", "the edge stands twice", "scale it instead")]
+            )
         incoming[target].append(source)
     waiting = dict(incoming)
+    past = {name: _remembers(graph.nodes[name], dt) for name in incoming}
     done: dict[str, bool] = {}
     order: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     while waiting:
         late: tuple[str, ...] = ()
         ready = next((n for n, sources in waiting.items() if all(s in done for s in sources)), None)
         if ready is None:
-            ready, late = _cut(graph, waiting, done, dt)
+            now = {n: [s for s in sources if not past[s]] for n, sources in waiting.items()}
+            ready, late = _cut({n: [s for s in sources if s in waiting] for n, sources in now.items()}, now)
         order.append((ready, tuple(waiting.pop(ready)), late))
         done[ready] = True
     return order
 
 
-def _cut(
-    graph: nir.NIRGraph, waiting: Mapping[str, Sequence[str]], done: Mapping[str, bool], dt: float
-) -> tuple[str, tuple[str, ...]]:
-    """The node of a loop that comes first, and those of its sources that arrive a step later."""
-    loop = _loop(waiting)
-    missing = {name: [s for s in waiting[name] if s in waiting] for name in loop}
-    for name, sources in missing.items():
-        if all(_remembers(graph.nodes[s], dt) for s in sources):
-            return name, ()
-    entered = [name for name in loop if any(s in done for s in waiting[name])]
+def _cut(needed: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> tuple[str, tuple[str, ...]]:
+    """The node of a loop that comes first, and those of its sources that arrive a step later.
+
+    now: a node's sources that must be of the same step (what a Delay of a step or more sends is not); needed: those of
+    them that are still waited for.
+    Raises: UnsupportedError for a loop that can be cut in more than one place.
+    """
+    free = next((name for name, sources in needed.items() if not sources), None)
+    if free is not None:
+        return free, ()
+    loop = _loop(needed)
+    entered = [name for name in loop if any(s not in loop for s in now[name])]
+    if len(entered) > 1:
+        what = f"a loop that is entered in {len(entered)} places ({', '.join(entered)})"
+        remedy = "say which connection takes a step: put a nir.Delay of one step on it"
+        raise UnsupportedError(TITLE, [Violation(" -> ".join(loop), what, remedy)])
     first = (entered or loop)[0]
-    return first, tuple(s for s in missing[first] if not _remembers(graph.nodes[s], dt))
+    return first, tuple(s for s in needed[first] if s in loop)
 
 
 def _remembers(node: nir.NIRNode, dt: float) -> bool:
@@ -203,21 +216,21 @@ def _remembers(node: nir.NIRNode, dt: float) -> bool:
     return isinstance(node, nir.Delay) and bool((np.asarray(node.delay) > dt / 2).all())
 
 
-def _loop(waiting: Mapping[str, Sequence[str]]) -> list[str]:
+def _loop(needed: Mapping[str, Sequence[str]]) -> list[str]:
     """All nodes of a loop (a strongly connected part) that waits for nothing but itself, in alphabetical order."""
 
     def before(name: str) -> dict[str, None]:
         found: dict[str, None] = {}
         path = [name]
         while path:
-            for source in waiting[path.pop()]:
-                if source in waiting and source not in found:
+            for source in needed[path.pop()]:
+                if source not in found:
                     found[source] = None
                     path.append(source)
         return found
 
-    reach = {name: before(name) for name in waiting}
-    first = min((name for name in waiting if name in reach[name]), key=lambda n: (len(reach[n]), n))
+    reach = {name: before(name) for name in needed}
+    first = min((name for name in needed if name in reach[name]), key=lambda n: (len(reach[n]), n))
     return sorted(reach[first])
 
 
@@ -225,16 +238,21 @@ def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
     """Inputs of different shapes, once all are known."""
     shapes = sorted({nodes[s].shape for s in node.inputs})
     if len(shapes) > 1:
-        yield Violation(node.name, f"its inputs have different shapes {shapes}")
+        yield Violation(node.name, f"its inputs have different shapes {shapes}", "mend the file")
 
 
 def _read(
-    name: str, node: nir.NIRNode, sources: tuple[str, ...], dt: float, nodes: Mapping[str, Node]
+    name: str,
+    node: nir.NIRNode,
+    sources: tuple[str, ...],
+    dt: float,
+    nodes: Mapping[str, Node],
+    taken: Iterable[str],
 ) -> Iterable[Node]:
-    """The node, and before it a Diagonal for a neuron whose input has a gain or an offset."""
+    """The node, and before it a Diagonal for a neuron whose input has a gain or an offset.  taken: names in use."""
     shapes = sorted({nodes[s].shape for s in sources if s in nodes})
     if len(shapes) > 1:
-        raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}")])
+        raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}", "mend the file")])
     shape = shapes[0] if shapes else _declared(node) if sources else None
     for kind in specs():
         try:
@@ -249,14 +267,22 @@ def _read(
             if not all(np.isfinite(values).all() for values in drive):
                 what = "tau, r or v_leak give an input gain or offset that is NaN or infinite"
                 raise UnsupportedError(TITLE, [Violation(name, what, "mend the file")])
-            before = Diagonal(*drive)
-            yield Node(f"{name}.in", sources, output_shape(name, before, shape), before)
-            sources = (f"{name}.in",)
+            before, port = Diagonal(*drive), unused(f"{name}.in", taken)
+            yield Node(port, sources, output_shape(name, before, shape), before)
+            sources = (port,)
         shape = output_shape(name, neuron, shape)
         yield Node(name, sources, shape, replace(neuron, shape=shape))
         return
     operation = read_node(name, node, dt)
     yield Node(name, sources, output_shape(name, operation, shape), operation)
+
+
+def unused(name: str, taken: Iterable[str]) -> str:
+    """The name, or one made longer by underscores that is not taken."""
+    names = set(taken)
+    while name in names:
+        name += "_"
+    return name
 
 
 def _declared(node: nir.NIRNode) -> Shape | None:
@@ -274,14 +300,28 @@ def _finite(node: Node) -> Iterable[Violation]:
 
 
 def _readout(stored: ToldReadout | None, nodes: Mapping[str, Node]) -> Readout | None:
-    """As the metadata says; by default the last population's spike counts, or an integrator's mean potential."""
+    """As the metadata says; by default the last population's spike counts, or an integrator's mean potential.
+
+    Raises: UnsupportedError for metadata that names no population, spikes of one that never fires, or no step.
+    """
     outputs = [s for n in nodes.values() if isinstance(n.operation, Sink) for s in n.inputs]
-    stored = stored or ToldReadout(population=outputs[0] if len(outputs) == 1 else "")
-    node = nodes.get(stored.population)
+    told = stored or ToldReadout(population=outputs[0] if len(outputs) == 1 else "")
+    node = nodes.get(told.population)
     if node is None or not isinstance(node.operation, FloatNeuron):
-        return None
-    rule = stored.rule or default_rule(spec(node.operation.kind).float_spike_range(node.operation) != (0, 0))
-    return Readout(stored.population, rule, stored.start, stored.stop)
+        if stored is None:
+            return None
+        known = ", ".join(n.name for n in nodes.values() if isinstance(n.operation, FloatNeuron))
+        raise _no_readout(stored, "is no population", f"name one of {known}")
+    rule = told.rule or default_rule(fires(node.operation))
+    if rule == "spike_count" and not fires(node.operation):
+        raise _no_readout(told, "never fires, so its spikes decide nothing", "read it by last_v or mean_v")
+    if told.stop and told.stop <= told.start:
+        raise _no_readout(told, f"is read in steps {told.start} .. {told.stop - 1}: none", "let stop be above start")
+    return Readout(told.population, rule, told.start, told.stop)
+
+
+def _no_readout(told: ToldReadout, what: str, remedy: str) -> UnsupportedError:
+    return UnsupportedError(TITLE, [Violation(f"readout '{told.population}'", what, remedy)])
 
 
 def _range(stored: ToldInput | None) -> InputRange | None:

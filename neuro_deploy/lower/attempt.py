@@ -18,7 +18,7 @@ from ..target import Target
 from .bounds import Reach, Window, reach
 from .calibrate import observed
 from .encoder import encoder_for, payload_choices
-from .quantize import Drive, Lowered, Scale, largest_scale, lower_population, scale_of
+from .quantize import Drive, Lowered, Scale, exponents, largest_scale, lower_population, scale_of
 
 LARGEST_LOSS = 2.0
 """How many bits of a neuron's precision a proof may cost before a narrower input is tried."""
@@ -42,11 +42,15 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A population at one scale.  full: the largest m that its formats allow; m: the one taken, (N,)."""
+    """A population at one scale.
+
+    full: the largest m that its formats allow, (N,); full_exponents: of its synapses there.   m: the one taken.
+    """
 
     drives: tuple[Drive, ...]
     scale: Scale
     full: Ints
+    full_exponents: tuple[int, ...]
     m: Ints
     lowered: Lowered
     reach: Reach
@@ -57,12 +61,12 @@ class Layer:
 
         A sum shifted right by n bits loses them below the rounding of weights once n exceeds the spike's own bits.
         """
-        worst = 0.0
-        for drive, synapse in zip(self.drives, self.lowered.synapses, strict=True):
-            weights = np.log2(self.full / self.m).max(initial=0.0) + min(0, synapse.exponent)
+        shrunk = float(np.log2(self.full / self.m).max(initial=0.0))
+        worst = 0.0 if self.drives else shrunk
+        for drive, synapse, before in zip(self.drives, self.lowered.synapses, self.full_exponents, strict=True):
             sums = -synapse.exponent - np.log2(max(1, drive.largest_spike))
-            worst = max(worst, float(weights), float(sums))
-        return worst if self.drives else float(np.log2(self.full / self.m).max(initial=0.0))
+            worst = max(worst, shrunk + synapse.exponent - before, float(sums))
+        return worst
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +183,13 @@ def _fit(
             break
         smaller = np.maximum(1, np.floor(m * SHRINK / excess)).astype(np.int64)
         m = scale.least(np.where(excess > 1, np.minimum(m, smaller), m))
-    return Layer(drives, scale, full, m, low, bound)
+    return Layer(drives, scale, full, tuple(exponents(scale, full, drives, chip)), m, low, bound)
 
 
 def _calibrated(network: Composed, proven: Attempt, chip: Target, options: Options) -> Attempt:
     """The largest scale at which potentials on the calibration input fill no more than 1/HEADROOM of their registers.
 
-    The proven program cannot clip, so it shows how far its potentials really go.
+    The program that was shrunk for the proof hardly clips, so it shows how far its potentials really go.
     """
     assert options.calibrate is not None
     most = observed(proven.program(network, chip, options), options.calibrate)

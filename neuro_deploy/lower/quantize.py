@@ -104,17 +104,29 @@ def scale_of(given: ComposedPopulation, drives: Sequence[Drive], target: Target,
     convs = [d.synapse.wiring for d in drives if isinstance(d.synapse.wiring, Conv)]
     if anchor is None or compared or target.threshold.granularity.value == "per_population":
         group = np.zeros(size, np.int64)
-    elif convs:
-        channels = convs[0].target_shape[0]
-        group = np.repeat(np.arange(channels), size // channels)
     else:
-        group = np.arange(size)
+        group = _groups(size, [np.repeat(np.arange(c.target_shape[0]), size // c.target_shape[0]) for c in convs])
     if anchor is None:
         largest = max([float(d.reach().max(initial=0.0)) for d in drives], default=0.0)
         anchor = np.full(size, largest or float(np.abs(given.bias).max(initial=0.0)) or 1.0)
     base = np.zeros(int(group.max(initial=0)) + 1)
     np.maximum.at(base, group, anchor)
     return Scale(base[group], group)
+
+
+def _groups(size: int, channels: Sequence[Ints]) -> Ints:
+    """Neurons that must share a scale, int64 (N,), from 0 on: those of a channel, of each convolution.
+
+    channels: of each convolution the channel of every neuron, (N,).
+    """
+    group, before = np.arange(size), np.full(size, -1)
+    while not np.array_equal(group, before):
+        before = group
+        for channel in channels:
+            least = np.full(int(channel.max(initial=0)) + 1, size)
+            np.minimum.at(least, channel, group)
+            group = least[channel]
+    return np.asarray(np.unique(group, return_inverse=True)[1].reshape(-1))
 
 
 def exponents(scale: Scale, m: Ints, drives: Sequence[Drive], target: Target) -> list[int]:

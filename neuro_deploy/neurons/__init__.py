@@ -43,4 +43,9 @@ def specs() -> tuple[NeuronSpec, ...]:
     return tuple(spec(entry.rpartition(".")[2]) for entry in NEURONS)
 
 
-__all__ = ["NEURONS", "FloatNeuron", "NeuronSpec", "package", "part", "spec", "specs"]
+def fires(neuron: FloatNeuron) -> bool:
+    """False for a population that never does: its potential is its output."""
+    return spec(neuron.kind).float_spike_range(neuron) != (0, 0)
+
+
+__all__ = ["NEURONS", "FloatNeuron", "NeuronSpec", "fires", "package", "part", "spec", "specs"]

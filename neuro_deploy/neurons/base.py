@@ -205,12 +205,20 @@ def bias_of(params: Mapping[str, Ints]) -> Ints:
 
 
 def whole_units(
-    name: str, parameter: str, values: NDArray[np.float64], unit: NDArray[np.float64]
+    name: str, parameter: str, values: NDArray[np.float64], unit: NDArray[np.float64], target: Target
 ) -> tuple[Ints, Rounding]:
-    """A threshold as whole weight units, at least 1: int64 (N,), and what that cost."""
-    q: Ints = np.maximum(1, np.rint(values / unit)).astype(np.int64)
-    kept = np.where(np.isclose(q * unit, values, rtol=1e-12, atol=0), values, q * unit)
+    """A threshold's mantissa, at least 1: int64 (N,), and what rounding it cost.  unit: of a weight, (N,)."""
+    size = unit * 2.0 ** (target.threshold.shift.value - target.state.input_shift.value)
+    q: Ints = np.maximum(1, np.rint(values / size)).astype(np.int64)
+    kept = np.where(np.isclose(q * size, values, rtol=1e-12, atol=0), values, q * size)
     return q, Rounding.of(name, parameter, kept, values)
+
+
+def threshold_limit(target: Target) -> int:
+    """The largest threshold that mantissa and potential hold, in weight units."""
+    shift = target.state.input_shift.value
+    mantissa = ((1 << target.threshold.mantissa_bits.value) - 1) << target.threshold.shift.value
+    return int(min(mantissa, (1 << (target.state.v_bits.value - 1)) - 1) >> shift)
 
 
 def quantize_leak(name: str, beta: NDArray[np.float64], target: Target) -> Quantized:
@@ -303,10 +311,15 @@ def register_problems(
     return problems
 
 
-BIAS_RANGES: Mapping[str, tuple[int, int]] = MappingProxyType({"bias_mant": (-4096, 4095), "bias_exp": (0, 7)})
-"""Bias mantissa: 13 bits signed; exponent: 3 bits.  Source: lava-nc 0.10.0, PyLifModelBitAcc."""
-THRESHOLD_RANGE = (1, (1 << 17) - 1)
-"""vth: 17 bits unsigned, above zero.  Source: as above."""
+def bias_ranges(registers: Registers) -> dict[str, tuple[int, int]]:
+    """Bias mantissa: 13 bits signed; exponent: 3 bits.  Source: lava-nc 0.10.0, PyLifModelBitAcc."""
+    half = 1 << (registers.bias_bits - 1)
+    return {"bias_mant": (-half, half - 1), "bias_exp": (0, (1 << registers.bias_exponent_bits) - 1)}
+
+
+def threshold_range(registers: Registers) -> tuple[int, int]:
+    """vth: 17 bits unsigned, above zero.  Source: as above."""
+    return 1, (1 << registers.threshold_bits) - 1
 
 
 def leak_ranges(registers: Registers) -> dict[str, tuple[int, int]]:

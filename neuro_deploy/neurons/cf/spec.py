@@ -25,17 +25,18 @@ from ...errors import Violation
 from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
-    BIAS_RANGES,
-    THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
     Levels,
     Quantized,
+    bias_ranges,
     charge_bounds,
     leak_ranges,
     quantize_current,
     quantize_leak,
     register_problems,
+    threshold_limit,
+    threshold_range,
     whole_units,
 )
 from . import nodes
@@ -65,21 +66,22 @@ class CFSpec:
 
     def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
         """K * (vth << 6) must stay below the potential's limit."""
-        ratio = float((neuron.flat("theta_neg") / neuron.flat("theta")).max())
-        most = max(int(neuron.params["circulations"]), int(np.ceil(int(neuron.params["circulations_neg"]) * ratio)))
-        registers = ((1 << (target.state.v_bits.value - 1)) - 1) >> target.threshold.shift.value
-        return int(min((1 << target.threshold.mantissa_bits.value) - 1, registers // max(1, most)))
+        up, down = int(neuron.params["circulations"]), int(neuron.params["circulations_neg"])
+        ratio = float((neuron.flat("theta_neg") / neuron.flat("theta")).max()) if down else 0.0
+        registers = target.registers.v_limit >> target.state.input_shift.value
+        rounds = max(up, int(np.ceil(down * ratio)), 1)
+        return int(min(threshold_limit(target) / max(1.0, ratio), registers // rounds))
 
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
         """theta and theta_neg in units; both leaks to 12 bits."""
         params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
         current = quantize_current(name, neuron, target, always=False)
         roundings, violations = roundings + current.roundings, violations + current.violations
-        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit, target)
         roundings, vth_neg = [*roundings, rounding], vth
         up, down = int(neuron.params["circulations"]), int(neuron.params["circulations_neg"])
         if down:
-            vth_neg, rounding = whole_units(name, "theta_neg", neuron.flat("theta_neg"), unit)
+            vth_neg, rounding = whole_units(name, "theta_neg", neuron.flat("theta_neg"), unit, target)
             roundings.append(rounding)
         violations += self._limits(name, up, down, target)
         whole = {"rounds": np.asarray(up), "rounds_neg": np.asarray(down)}
@@ -87,6 +89,7 @@ class CFSpec:
 
     def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
         found = []
+        graded = target.spike.payload_bits.value > 0
         if not target.neuron.soft_reset.value:
             found.append(
                 Violation(
@@ -101,29 +104,32 @@ class CFSpec:
                 Violation(
                     name,
                     f"{max(up, down)} circulations exceed {most} spike(s) a step on {target.name}",
-                    "train with circulations=1, or choose a target with graded spikes such as loihi2",
+                    f"train with circulations of at most {most}"
+                    + ("" if graded else ", or choose a target with graded spikes such as loihi2"),
                 )
             )
-        elif (payload := target.spike.payload_bits.value) == 0 and down:
-            found.append(Violation(name, f"signed spikes need a payload; {target.name} has {payload} bits"))
+        elif not graded and down:
+            what = f"signed spikes need a payload; {target.name} has 0 bits"
+            found.append(Violation(name, what, "train with polarity='positive', or choose a target such as loihi2"))
         return found
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """Registers as in Lava's LIF; rounds * (vth << 6) below 2^23."""
         ranges = {
             **leak_ranges(registers),
-            "vth": THRESHOLD_RANGE,
-            "vth_neg": THRESHOLD_RANGE,
+            "vth": threshold_range(registers),
+            "vth_neg": threshold_range(registers),
             "rounds": (1, MAX_ROUNDS),
             "rounds_neg": (0, MAX_ROUNDS),
-            **BIAS_RANGES,
+            **bias_ranges(registers),
         }
         problems = register_problems(params, ranges, optional=("du",))
         if not problems:
             for vth, most in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
                 top = int((params[most] * (params[vth] << registers.threshold_shift)).max())
                 if top > registers.v_limit:
-                    problems.append(f"{most} * ({vth} << {registers.threshold_shift}) = {top} is not below 2^23")
+                    shifted = f"{most} * ({vth} << {registers.threshold_shift})"
+                    problems.append(f"{shifted} = {top} is not below 2^{registers.v_bits - 1}")
         return problems
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:

@@ -24,11 +24,11 @@ from ...errors import UnsupportedError, Violation
 from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
-    BIAS_RANGES,
     METADATA,
     FloatNeuron,
     Interval,
     Quantized,
+    bias_ranges,
     charge_bounds,
     drift_of,
     input_drive,
@@ -123,7 +123,7 @@ class LISpec:
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""
-        return register_problems(params, {**leak_ranges(registers), **BIAS_RANGES})
+        return register_problems(params, {**leak_ranges(registers), **bias_ranges(registers)})
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """0: it never fires."""

@@ -22,18 +22,19 @@ from ...errors import Violation
 from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
-    BIAS_RANGES,
-    THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
     Levels,
     Quantized,
     Rounding,
+    bias_ranges,
     charge_bounds,
     leak_ranges,
     quantize_current,
     quantize_leak,
     register_problems,
+    threshold_limit,
+    threshold_range,
     whole_units,
 )
 from . import nodes
@@ -62,11 +63,11 @@ class LIFSpec:
 
     def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
         """vth << 6 and v_reset must stay below the potential's limit, and vth within its mantissa."""
-        registers = ((1 << (target.state.v_bits.value - 1)) - 1) >> target.threshold.shift.value
+        most = threshold_limit(target)
         if "v_reset" in neuron.params:
             ratio = float((np.abs(neuron.flat("v_reset")) / neuron.flat("theta")).max())
-            registers = int(registers / max(1.0, ratio))
-        return int(min((1 << target.threshold.mantissa_bits.value) - 1, registers))
+            most = min(most, int((target.registers.v_limit >> target.state.input_shift.value) / max(1.0, ratio)))
+        return most
 
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
         """theta in units, v_reset in 64ths of a unit, both leaks to 12 bits."""
@@ -74,7 +75,7 @@ class LIFSpec:
             quantize_leak(name, neuron.flat("beta"), target),
             quantize_current(name, neuron, target, always=True),
         )
-        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit, target)
         params = {**leak.params, **current.params, "vth": vth}
         roundings = [*leak.roundings, *current.roundings, rounding]
         violations = [*leak.violations, *current.violations]
@@ -92,8 +93,8 @@ class LIFSpec:
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""
         reset = (-registers.v_limit, registers.v_limit)
-        ranges = {**leak_ranges(registers), "vth": THRESHOLD_RANGE, "v_reset": reset, **BIAS_RANGES}
-        return register_problems(params, ranges, optional=("v_reset",))
+        ranges = {**leak_ranges(registers), **bias_ranges(registers), "vth": threshold_range(registers)}
+        return register_problems(params, {**ranges, "v_reset": reset}, optional=("v_reset",))
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
         """0 .. 1."""
@@ -111,14 +112,16 @@ class LIFSpec:
     def bounds(
         self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
-        """What does not fire is at most theta; what fires is v_reset."""
+        """What does not fire is at most theta; what fires is v_reset, and what always fires nothing else."""
         theta, reset = params["vth"] << registers.threshold_shift, params.get("v_reset", np.asarray(0))
 
         def leave(h: Interval) -> Interval:
             fires = h.high > theta
             high = np.minimum(h.high, theta)
             low = np.where(fires, np.minimum(h.low, reset), h.low)
-            return Interval(low, np.where(fires, np.maximum(high, reset), high))
+            high = np.where(fires, np.maximum(high, reset), high)
+            always = h.low > theta
+            return Interval(np.where(always, reset, low), np.where(always, reset, high))
 
         return charge_bounds(params, total, steps, idle, registers, leave)
 

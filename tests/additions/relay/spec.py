@@ -9,15 +9,15 @@ import numpy as np
 
 from ...fixed import Registers
 from ..base import (
-    BIAS_RANGES,
     METADATA,
-    THRESHOLD_RANGE,
     FloatNeuron,
     Interval,
     Levels,
     Quantized,
     bias_of,
+    bias_ranges,
     register_problems,
+    threshold_range,
     whole_units,
 )
 
@@ -51,11 +51,11 @@ class RelaySpec:
         return (1 << 17) - 1
 
     def quantize(self, name: str, neuron: FloatNeuron, unit: Any, target: Any) -> Quantized:
-        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit)
+        vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit, target)
         return Quantized({"vth": vth}, [rounding], [])
 
     def check(self, params: Any, registers: Registers) -> list[str]:
-        return register_problems(params, {"vth": THRESHOLD_RANGE, **BIAS_RANGES})
+        return register_problems(params, {"vth": threshold_range(registers), **bias_ranges(registers)})
 
     def spike_range(self, params: Any) -> tuple[int, int]:
         return 0, 1
