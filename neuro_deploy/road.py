@@ -22,6 +22,7 @@ from .errors import BackendError, InputError, RecipeError
 from .files import atomic_write, write_npz
 from .graph import read_graph, read_nir, write_nir
 from .lower import compile
+from .neurons import spec
 from .program import ChipProgram
 from .trace import Trace
 
@@ -227,6 +228,7 @@ def verify_graph(
             readout=program.readout,
             labels=label,
             witnesses=_witnesses(lava),
+            silent=[p.name for p in program.populations if spec(p.kind).spike_range(p.params) == (0, 0)],
         )
     return Verified(program, reference, sim, lava, verdict, clock.stages)
 

@@ -140,6 +140,8 @@ def test_lava_convolves_more_than_127_channels_and_sides() -> None:
 def test_a_wrong_geometry_of_sim_is_seen_by_lava(delay: int, exponent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that `sim` meets upside down: also where Lava runs the single connections instead of its Conv."""
     case = convolution(4, exponent, delay)
+    uneven = case.synapses[0].wiring.with_weight(np.array([[[[250, 2, 100]]]], np.int32))
+    case = replace(case, synapses=(replace(case.synapses[0], wiring=uneven),))
     x = np.random.default_rng(2).integers(0, 16, (6, 2, *case.encoders[0].shape)).astype(float)
     assert not any(differences(simulate(case, x, "sim-plain", VARIABLES), run_spk(case, x)).values())
     taps = Conv.taps

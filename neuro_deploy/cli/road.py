@@ -111,7 +111,7 @@ def compile_(
     )
     save_program(program, out)
     console.print(program_table(program))
-    say(f"wrote {out}")
+    say(f"wrote {escape(str(out))}")
 
 
 def simulate(
@@ -153,7 +153,7 @@ def simulate(
             progress=update,
         )
     save_trace(trace, out)
-    say(f"wrote {out}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
+    say(f"wrote {escape(str(out))}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
     readout = source.readout if isinstance(source, ChipProgram) else read_graph(source, dt).readout
     if readout and label is not None and readout.readable(trace):
         decided = readout.decide(trace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def judge(
     readout: Readout | None = None,
     labels: NDArray[Any] | None = None,
     witnesses: Mapping[str, str] | None = None,
+    silent: Sequence[str] = (),
 ) -> Verdict:
     """Compare sim with Lava exactly, and the float run with sim statistically.
 
@@ -119,7 +120,7 @@ def judge(
         statistics=statistics,
         counters=counters,
         witnesses=dict(witnesses or {}),
-        remarks=_remarks(sim),
+        remarks=_remarks(sim, silent),
     )
 
 
@@ -160,7 +161,8 @@ def counter_remarks(run: Trace) -> tuple[str, ...]:
     )
 
 
-def _remarks(sim: Trace) -> tuple[str, ...]:
-    silent = [n for n, p in sim.populations.items() if "spikes" in p.data and not p.data["spikes"].any()]
+def _remarks(sim: Trace, known: Sequence[str]) -> tuple[str, ...]:
+    firing = {n: p for n, p in sim.populations.items() if n not in known and "spikes" in p.data}
+    silent = [n for n, p in firing.items() if not p.data["spikes"].any()]
     remarks = [f"{name} never fires: its equality says little" for name in silent]
     return (*remarks, *counter_remarks(sim))

@@ -15,29 +15,46 @@ def place(inputs: Sequence[str], populations: Sequence[str], edges: Sequence[Edg
     """The latency of each input (0) and population (>= 1): the smallest with which every synapse can be in time.
 
     A synapse takes a step, so latency(target) >= latency(source) + 1 - delay.
-    Raises: UnsupportedError for a loop with fewer logical steps than synapses; it names the loop.
+    Raises: UnsupportedError for loops with fewer logical steps than synapses; it names them.
     """
-    latency = {**dict.fromkeys(inputs, 0), **dict.fromkeys(populations, 1)}
+    names = [*inputs, *populations]
+    violations: list[Violation] = []
+    while True:
+        latency = {**dict.fromkeys(inputs, 0), **dict.fromkeys(populations, 1)}
+        loop = _settle(latency, edges)
+        if not loop:
+            break
+        loop = _turned(loop, names)
+        violations.append(_violation(loop, edges))
+        steps = list(itertools.pairwise(loop))
+        edges = [edge for edge in edges if edge[:2] not in steps]  # look for further ones
+    if violations:
+        raise UnsupportedError("the network cannot be placed in time:", violations)
+    return latency
+
+
+def _settle(latency: dict[str, int], edges: Sequence[Edge]) -> list[str]:
+    """Raise latencies until every synapse is in time: []; or a loop that never is, from its end to its end."""
     cause: dict[str, str] = {}
+    changed = ""
     for _ in range(len(latency) + 1):
         changed = ""
         for source, target, delay in edges:
             if latency[source] + 1 - delay > latency[target]:
                 latency[target], cause[target], changed = latency[source] + 1 - delay, source, target
         if not changed:
-            return latency
-    violation = _violation(_loop(changed, cause, list(latency)), edges)
-    raise UnsupportedError("the network cannot be placed in time:", [violation])
-
-
-def _loop(last: str, cause: dict[str, str], order: list[str]) -> list[str]:
-    """A loop among the causes, from its population that comes first in `order` back to it."""
-    path = [last]
+            return []
+    path = [changed]
     while path.count(path[-1]) < 2:
         path.append(cause[path[-1]])
-    loop = path[path.index(path[-1]) + 1 :][::-1]
-    first = loop.index(min(loop, key=order.index))
-    return [*loop[first:], *loop[:first], loop[first]]
+    return path[path.index(path[-1]) :][::-1]
+
+
+def _turned(loop: list[str], order: Sequence[str]) -> list[str]:
+    """The same loop, from its population that comes first in `order`."""
+    ring = loop[1:]
+    first = ring.index(min(ring, key=order.index))
+    return [*ring[first:], *ring[:first], ring[first]]
 
 
 def _violation(loop: list[str], edges: Sequence[Edge]) -> Violation:

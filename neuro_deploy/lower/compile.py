@@ -42,8 +42,9 @@ def compile(
     """Lower a graph to integers for a target.
 
     dt: seconds a step, if the file does not say.
-    input_range: the input's values; else the range of `calibrate`, else what the file's metadata says.
-    calibrate: typical input (T, B, ...): for the range, and for the scale "calibrated".
+    input_range: the input's values; else the range of `calibrate`, else what the file's metadata says (for the scale
+        "calibrated", whose input only shows what is typical, the metadata comes first).
+    calibrate: typical input (T, B, ...), of which the first max_steps steps count.
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
     weight_bits: width of the weights; by default the target's.
     scale: "auto" shrinks the scale of each neuron until no register can overflow for any input; if that costs a
@@ -64,14 +65,15 @@ def compile(
     network = compose(read_graph(graph, dt))
     if max_steps is None:
         max_steps = network.steps or DEFAULT_MAX_STEPS
-    if not isinstance(max_steps, int) or max_steps < 1:
+    if not _whole(max_steps) or max_steps < 1:
         raise InputError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
-    if calibrate is not None and len(calibrate) > max_steps:
-        raise InputError(f"the calibration input has {len(calibrate)} steps; give --max-steps {len(calibrate)}")
     _check_thresholds(network)
-    known = _known_range(network, input_range, calibrate)
+    if input_bits is not None and not _whole(input_bits):
+        raise InputError(f"input_bits must be a whole number, got {input_bits}")
+    known = _known_range(network, input_range, None if scale == "calibrated" and network.input_range else calibrate)
     width = _weight_bits(weight_bits, chip)
-    options = Options(scale, input_bits, width, max_steps, exact, calibrate)
+    typical = None if calibrate is None else calibrate[:max_steps]
+    options = Options(scale, input_bits, width, int(max_steps), exact, typical)
     attempt = best_attempt(network, known, chip, options)
     refuse(network, known, chip, options, attempt)
     program = attempt.program(network, chip, options)
@@ -82,9 +84,13 @@ def _weight_bits(given: int | None, chip: Target) -> int:
     most = chip.synapse.weight_bits.value
     if given is None:
         return most
-    if not isinstance(given, int) or not 2 <= given <= most:
+    if not _whole(given) or not 2 <= given <= most:
         raise InputError(f"weight_bits must be in [2, {most}] on {chip.name}, got {given}")
-    return given
+    return int(given)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _known_range(network: Composed, given: InputRange | None, calibrate: NDArray[Any] | None) -> InputRange:
@@ -103,7 +109,7 @@ def _grid(x: NDArray[Any], known: float) -> float:
     """The known grid if x lies on it, else 1 for whole numbers (spikes, counts, pixels), else 0: unknown."""
     for step in (known, 1.0):
         levels = x.astype(np.float64) / step if step > 0 else np.asarray(0.5)
-        if np.allclose(levels, np.rint(levels), rtol=FLOAT32, atol=FLOAT32):
+        if np.rint(levels).any() and np.allclose(levels, np.rint(levels), rtol=FLOAT32, atol=FLOAT32):
             return step
     return 0.0
 

@@ -25,6 +25,13 @@ def exact_levels(known: InputRange) -> int | None:
     return int(np.abs(whole).max()) if np.allclose(levels, whole, rtol=0, atol=1e-6) else None
 
 
+def rational(value: float) -> Fraction:
+    """A positive number as a fraction, exact to a millionth or better at any size: 255 of 1/(1/255)."""
+    if value >= 1:
+        return Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
+    return 1 / Fraction(1 / value).limit_denominator(LARGEST_DENOMINATOR)
+
+
 def encoder_for(given: ComposedInput, known: InputRange, bits: int) -> Encoder:
     """The encoder with a payload of `bits` (sign included).
 
@@ -39,10 +46,10 @@ def encoder_for(given: ComposedInput, known: InputRange, bits: int) -> Encoder:
         raise InputError(f"input '{given.name}': a range of [{known.low}, {known.high}] cannot be encoded")
     levels = exact_levels(known)
     if levels is not None and 0 < levels <= most:
-        scale = 1 / Fraction(known.quantum).limit_denominator(LARGEST_DENOMINATOR)
+        scale = rational(1 / known.quantum)
         bits = max(1, levels.bit_length() + signed)
     else:
-        scale = most / Fraction(reach).limit_denominator(LARGEST_DENOMINATOR)
+        scale = rational(most / reach)
     low, high = (int(np.rint(edge * scale.numerator / scale.denominator)) for edge in (known.low, known.high))
     return Encoder(given.name, given.shape, scale.numerator, scale.denominator, bits, signed, min(0, low), max(0, high))
 
@@ -71,7 +78,7 @@ def payload_choices(known: InputRange, target: Target, wanted: int | None) -> li
         if not narrowest <= wanted <= limit:
             raise InputError(f"input_bits must be in [{narrowest}, {limit}] on {target.name}, got {wanted}")
         return [wanted]
-    default = max(narrowest, target.input.default_bits.value)
+    default = min(limit, max(narrowest, target.input.default_bits.value))
     levels = exact_levels(known)
     if levels is not None and levels.bit_length() + (known.low < 0) <= default:
         return [default]

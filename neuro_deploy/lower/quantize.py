@@ -227,7 +227,7 @@ def _bias(given: ComposedPopulation, step: Floats, target: Target) -> tuple[Ints
                 given.name,
                 f"bias {given.bias[worst]:g} of neuron {worst} is {mantissa[worst]} << {widest}, beyond the mantissa's "
                 f"{top} on {target.name}",
-                "train with a smaller bias or a larger threshold",
+                "train with a smaller bias, or larger weights and thresholds",
             )
         )
         mantissa = np.clip(mantissa, -top, top)
@@ -266,5 +266,5 @@ def _synapse_violations(synapse: ComposedSynapse, exponent: int, target: Target)
         found.append(Violation(synapse.name, what, "train with smaller weights or a larger threshold"))
     if synapse.delay > target.synapse.max_delay.value:
         what = f"needs a delay of {synapse.delay} steps, {target.name} has at most {target.synapse.max_delay.value}"
-        found.append(Violation(synapse.name, what, "shorten the longer branch"))
+        found.append(Violation(synapse.name, what, "shorten the delay, or the longer of two branches that meet"))
     return found

@@ -15,6 +15,13 @@ from .bounds import Reach
 from .encoder import input_violations
 from .fit import fit_violations
 
+ON_A_GRID = "give input whose grid is known and fits (input_quantum at export), or leave --exact out to accept it"
+
+
+def _on_grid(gain: float, quantum: float) -> bool:
+    """True if an input step is a quantum, so that nothing is rounded."""
+    return bool(np.isclose(gain * quantum, 1.0, rtol=1e-9, atol=0))
+
 
 def refuse(network: Composed, known: InputRange, chip: Target, options: Options, attempt: Attempt) -> None:
     """Raise UnsupportedError with all violations, if there are any."""
@@ -28,6 +35,11 @@ def refuse(network: Composed, known: InputRange, chip: Target, options: Options,
     if must and not attempt.proven:
         violations += [v for low in attempt.lowered for v in _overflows(low.population.name, attempt.reaches, options)]
     if options.exact:
+        violations += [
+            Violation(e.name, f"input is rounded to steps of {e.denominator / e.numerator:.3g}", ON_A_GRID)
+            for e in attempt.encoders
+            if known.quantum <= 0 or not _on_grid(e.numerator / e.denominator, known.quantum)
+        ]
         violations += [
             Violation(r.node, f"{r.parameter} is rounded by up to {r.max_error:.3g}", "leave --exact out to accept it")
             for low in attempt.lowered

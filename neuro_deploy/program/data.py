@@ -66,7 +66,7 @@ class Encoder:
         """
         if x.ndim < 2 or x.shape[2:] != self.shape:
             raise InputError(f"input '{self.name}': expected shape (T, B, {_text(self.shape)}), got {x.shape}")
-        scaled = np.rint(x.astype(np.float64) * self.numerator / self.denominator) + self.offset
+        scaled = np.rint(x.astype(np.float64) * float(self.numerator) / float(self.denominator)) + self.offset
         if not np.isfinite(scaled).all():
             raise InputError(f"input '{self.name}': values are NaN or infinite")
         clipped = np.clip(scaled, self.low, self.high)

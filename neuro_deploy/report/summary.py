@@ -56,7 +56,7 @@ def nir_summary(graph: nir.NIRGraph, dt: float | None = None) -> dict[str, Any]:
     for node in reading.nodes:
         operation = node.operation
         kind = operation.kind if isinstance(operation, FloatNeuron) else type(operation).__name__.lower()
-        entry = {"operation": kind, "inputs": list(node.inputs), "shape": list(node.shape)}
+        entry = {"operation": kind, "inputs": list(node.inputs), "late": list(node.late), "shape": list(node.shape)}
         nodes[node.name] = {**entry, **_ranges(arrays_of(operation))}
     readout = plain(reading.readout) if reading.readout else None
     return {"kind": "nir", "dt": reading.dt, "steps": reading.steps, "readout": readout, "nodes": nodes}
