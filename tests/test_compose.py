@@ -13,6 +13,7 @@ import pytest
 import neuro_deploy as nd
 from neuro_deploy.errors import UnsupportedError
 from neuro_deploy.graph import compose, read_graph
+from neuro_deploy.graph.timing import place
 from neuro_deploy.wiring import Conv, Dense, Sparse
 
 DT = networks.DT
@@ -361,3 +362,64 @@ def test_convolutions_of_other_shapes_into_one_population_share_its_scales() -> 
         targets, _, weights = synapse.wiring.triples()
         step = (program.populations[0].unit * 64)[targets] * 2.0**synapse.exponent * 16
         assert (np.abs(weights * step - wanted.wiring.triples()[2]) <= step * (1 + 1e-9)).all()
+
+
+def test_a_kernel_stays_beside_a_skip_from_the_same_source() -> None:
+    """Convolution plus identity: two synapses, not one matrix of all connections."""
+    rng = np.random.default_rng(11)
+    nodes = {
+        "input": nir.Input({"input": shaped(2, 9, 9)}),
+        "conv": conv(rng, (2, 2, 3, 3), (9, 9), padding=1),
+        "lif": lif((2, 9, 9)),
+        "output": nir.Output({"output": shaped(2, 9, 9)}),
+    }
+    edges = [("input", "conv"), ("conv", "lif"), ("input", "lif"), ("lif", "output")]
+    first, second = compose(read_graph(networks.graph(nodes, edges))).synapses
+    assert isinstance(first.wiring, Conv) and first.wiring.weight.shape == (2, 2, 3, 3)
+    assert isinstance(second.wiring, Sparse) and second.wiring.weight.tolist() == [1.0] * 162
+    x = rng.normal(size=(2, 9, 9))
+    wanted = direct(nodes["conv"].weight, x, (1, 1), (1, 1), (1, 1), 1) + x
+    got = sum(s.wiring.apply(x.reshape(1, -1))[0] for s in (first, second))
+    np.testing.assert_allclose(got, wanted.reshape(-1), rtol=1e-12, atol=1e-12)
+
+
+def test_every_short_loop_is_named_at_once() -> None:
+    with pytest.raises(UnsupportedError, match="the loop takes") as caught:
+        place(["i"], ["a", "b", "c"], [("i", "a", 0), ("a", "b", 0), ("b", "a", 1), ("b", "c", 0), ("c", "b", 1)])
+    assert sorted(v.node for v in caught.value.violations) == ["a -> b -> a", "b -> c -> b"]
+
+
+def test_a_port_does_not_take_a_nodes_name() -> None:
+    """The gain of a foreign LIF becomes a node `lif.in`, unless the file has one."""
+    rng = np.random.default_rng(13)
+    nodes, edges = line(
+        ("input", nir.Input({"input": shaped(3)})),
+        ("lif.in", networks.affine(4, 3, rng)),
+        ("lif", nir.LIF(tau=np.full(4, DT * 4), r=np.full(4, 3.0), v_leak=np.zeros(4), v_threshold=np.ones(4))),
+        ("output", nir.Output({"output": shaped(4)})),
+    )
+    (synapse,) = compose(read_graph(networks.graph(nodes, edges))).synapses
+    np.testing.assert_allclose(synapse.weight, nodes["lif.in"].weight.astype(float) * 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"population": "out", "rule": "spike_count"}, "never fires, so its spikes decide nothing"),
+        ({"population": "nobody"}, "readout 'nobody': is no population; name one of"),
+        ({"population": "out", "start": 5, "stop": 3}, r"is read in steps 5 \.\. 2: none"),
+    ],
+)
+def test_a_readout_that_cannot_work_is_refused(told: dict[str, Any], says: str) -> None:
+    graph = networks.everything()
+    graph.metadata["neuro_deploy"]["readout"] = told
+    with pytest.raises(UnsupportedError, match=says):
+        read_graph(graph)
+
+
+def test_two_inputs_are_refused_before_anything_runs() -> None:
+    graph = two_populations(2 * DT)
+    graph.nodes["more"] = nir.Input({"input": shaped(4)})
+    graph.edges.append(("more", "a"))
+    with pytest.raises(UnsupportedError, match="the network has 2 inputs"):
+        compose(read_graph(graph))

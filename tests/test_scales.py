@@ -197,3 +197,67 @@ def test_registers_come_from_the_target() -> None:
     assert np.abs(trace.populations["n"].data["h"]).max() < 1 << 15
     assert (trace.aligned("n", "spikes") == other.aligned("n", "spikes")).mean() > 0.95
     assert trace.aligned("n", "spikes").any()
+
+
+def test_a_threshold_has_a_shift_of_its_own() -> None:
+    """A target whose thresholds are shifted by 4 and sums by 6: the same threshold in float, other integers."""
+    chip = nd.load_target("loihi2")
+    shift = chip.threshold.shift.model_copy(update={"value": 4})
+    other = chip.model_copy(update={"threshold": chip.threshold.model_copy(update={"shift": shift})})
+    graph, usual = one_layer(lif(4), np.random.default_rng(6).normal(size=(4, 40)))
+    program = nd.compile(graph, other)
+    for compiled, own in ((program, 4), (usual, 6)):
+        p = compiled.populations[0]
+        np.testing.assert_allclose((p.params["vth"] << own) * p.unit, np.ones(4), rtol=1e-12)
+    x = (np.random.default_rng(7).random((5, 6, 40)) < 0.5).astype(float)
+    one, two = (nd.simulate(p, x, "sim").aligned("n", "spikes") for p in (program, usual))
+    assert one.any() and (one == two).all()
+
+
+def test_a_proof_that_leaves_few_levels_says_so() -> None:
+    """Fan-in of 16,384: the exponent is below 0 at full scale already, and the loss counts from there."""
+    rng = np.random.default_rng(8)
+    soft = {"theta_neg": 1.0, "circulations": 3.0, "circulations_neg": 0.0, "beta": 0.9, "theta": 1.0}
+    neuron = FloatNeuron("cf", (8,), {k: np.float32(v) for k, v in soft.items()})
+    weight = rng.normal(size=(8, 16384)) * 0.25 / 128
+    graph, alone = one_layer(neuron, weight, input={"low": 0.0, "high": 1.0, "quantum": 1 / 255}, steps=8)
+    x = (rng.integers(0, 256, (8, 4, 16384)) / 255).astype(np.float32)
+    assert alone.proven and alone.report["proof_loss_bits"] > 2
+    helped = nd.compile(graph, calibrate=x)
+    assert helped.report["scale"] == "calibrated" and np.abs(helped.synapses[0].weight).max() > 127
+
+
+def test_loihi1_has_constants_for_currents() -> None:
+    """The neuron that always fires resets to 0 each time, so it needs no memoryless model."""
+    rng = np.random.default_rng(9)
+    graph, _ = one_layer(lif(4, beta_syn=0.5), rng.normal(0, 0.3, (4, 20)), 0.1)
+    program = nd.compile(graph, "loihi1")
+    x = (rng.random((5, 3, 20)) < 0.5).astype(float)
+    trace = nd.simulate(program, x, "sim", ALL)
+    assert program.proven and trace.aligned("one", "spikes").all()
+    one = trace.aligned("n", "spikes")
+    float_run = nd.simulate(graph, x, "reference").aligned("n", "spikes")
+    assert one.any() and (one == float_run).mean() > 0.9
+
+
+@pytest.mark.parametrize(("high", "quantum"), [(1e-7, 0.0), (1e-6, 1e-7), (7e-6, 7e-7), (5e8, 0.0), (1e9, 1e8)])
+def test_small_and_large_inputs_have_encoders(high: float, quantum: float) -> None:
+    rng = np.random.default_rng(10)
+    told = {"low": 0.0, "high": high, "quantum": quantum}
+    _, program = one_layer(lif(4), rng.normal(size=(4, 20)) / high, input=told)
+    (encoder,) = program.encoders
+    levels = round(high / quantum) if quantum else 255
+    assert encoder.high == levels
+    q, clipped = encoder.encode(np.linspace(0, high, levels + 1)[None, None, :1].repeat(20, 2))
+    assert clipped == 0 and not q.any()
+    grid = np.linspace(0, high, levels + 1)
+    whole, _ = encoder.encode(np.resize(grid, (1, 20, 20)))
+    np.testing.assert_array_equal(whole.reshape(-1), np.resize(np.arange(levels + 1), 400))
+
+
+def test_exact_refuses_input_that_is_rounded() -> None:
+    graph, _ = one_layer(
+        lif(2, theta=1.0, beta=0.5), np.array([[254.0], [-254.0]]) / 256, input={"low": 0.0, "high": 1.0}
+    )
+    with pytest.raises(UnsupportedError, match=r"input: input is rounded to steps of 0\.00392"):
+        nd.compile(graph, exact=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neuro_deploy.program import ChipProgram
 
 REGISTERS = {"v_bits": 24, "u_bits": 24, "decay_bits": 12, "input_shift": 6, "threshold_shift": 6}
+REGISTERS |= {"threshold_bits": 17, "bias_bits": 13, "bias_exponent_bits": 3}
 """Loihi's registers: the only ones that the witnesses have."""
 KNOWN = {"du", "dv", "vth", "bias_mant", "bias_exp", "v_reset"}
 VARIABLES = ("spikes", "v", "u")
