@@ -71,7 +71,7 @@ def _by_channel(values: Floats, channels: int) -> bool:
 
 
 def product(after: Wiring, before: Wiring) -> Wiring:
-    """after @ before; it stays a convolution where it is one."""
+    """after @ before; a convolution stays one beside numbers by channel, and becomes a matrix beside anything else."""
     scale = diagonal_of(after)
     if scale is not None:
         return scaled(before, scale)
