@@ -261,3 +261,29 @@ def test_exact_refuses_input_that_is_rounded() -> None:
     )
     with pytest.raises(UnsupportedError, match=r"input: input is rounded to steps of 0\.00392"):
         nd.compile(graph, exact=True)
+
+
+def test_strict_refuses_input_beyond_the_encoders_range() -> None:
+    _, program = one_layer(lif(2), np.ones((2, 3)))
+    x = np.ones((5, 2, 3))
+    nd.simulate(program, x, "sim", strict=True)
+    x[1, 1, 2] = 3.0
+    assert nd.simulate(program, x, "sim").counters["input"]["clipped"] == 1
+    for backend in ("sim", "sim-plain"):
+        with pytest.raises(RegisterError, match="input: 1 input values lie beyond"):
+            nd.simulate(program, x, backend, strict=True)
+
+
+def test_calibration_input_must_have_the_networks_shape() -> None:
+    graph, _ = one_layer(lif(2), np.ones((2, 3)))
+    with pytest.raises(InputError, match=r"shape \(5, 2, 4\), expected \(T, B, 3\)"):
+        nd.compile(graph, calibrate=np.zeros((5, 2, 4)))
+
+
+def test_a_time_constant_of_one_step_is_no_memory() -> None:
+    """tau = dt in float32, on whichever side of it the rounding went."""
+    for dt in (0.02, 0.001, 0.003):
+        tau = np.full(3, dt, np.float32)
+        node = nir.LIF(tau=tau, r=np.ones(3, "f4"), v_leak=np.zeros(3, "f4"), v_threshold=np.ones(3, "f4"))
+        neuron = spec("lif").read("n", node, dt)
+        assert neuron is not None and not neuron.params["beta"].any()

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..engine import Execution, Request, simulate
+from ..errors import RegisterError
 from ..program import ChipProgram
 from ..trace import Recording, Trace
 from .base import Job, check_program
@@ -18,6 +19,16 @@ from .base import Job, check_program
 def request_of(job: Job) -> Request:
     """A job as the engine takes it."""
     return Request(job.steps, job.record, job.only, job.strict, job.progress)
+
+
+def refuse_clipped(job: Job, counters: dict[str, dict[str, int]]) -> None:
+    """In strict mode raise RegisterError for input beyond the range that the program was compiled for."""
+    for name, met in counters.items():
+        if job.strict and met["clipped"]:
+            raise RegisterError(
+                f"{name}: {met['clipped']:,} input values lie beyond the range of its encoder; compile with "
+                "--calibrate for input like this, or run without --strict to clip and count them"
+            )
 
 
 def trace_of(
@@ -48,7 +59,9 @@ class Sim:
     def run(self, source: ChipProgram, job: Job) -> Trace:
         """Run a program on a batch.  Raises: FormatError, InputError; RegisterError in strict mode."""
         check_program(source)
-        return trace_of(source, job, *simulate(source, job.x, request_of(job)))
+        done, counters = simulate(source, job.x, request_of(job))
+        refuse_clipped(job, counters)
+        return trace_of(source, job, done, counters)
 
 
 BACKEND = Sim()

@@ -8,7 +8,7 @@ from ..engine import simulate_plainly
 from ..program import ChipProgram
 from ..trace import Trace
 from .base import Job, check_program
-from .sim import request_of, trace_of
+from .sim import refuse_clipped, request_of, trace_of
 
 
 class SimPlain:
@@ -21,7 +21,9 @@ class SimPlain:
     def run(self, source: ChipProgram, job: Job) -> Trace:
         """Run a program on a batch.  Raises: FormatError, InputError; RegisterError in strict mode."""
         check_program(source)
-        return trace_of(source, job, *simulate_plainly(source, job.x, request_of(job)), self.name)
+        done, counters = simulate_plainly(source, job.x, request_of(job))
+        refuse_clipped(job, counters)
+        return trace_of(source, job, done, counters, self.name)
 
 
 BACKEND = SimPlain()

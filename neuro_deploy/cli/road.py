@@ -12,7 +12,7 @@ from rich.markup import escape
 from ..errors import BackendError
 from ..files import read_input
 from ..graph import read_graph, read_nir
-from ..program import ChipProgram, save_program
+from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
 from .show import err, keep_inputs, load_any, progress, say
 
@@ -155,7 +155,10 @@ def simulate(
     save_trace(trace, out)
     say(f"wrote {escape(str(out))}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
     readout = source.readout if isinstance(source, ChipProgram) else read_graph(source, dt).readout
-    if readout and label is not None and readout.readable(trace):
+    if readout and label is not None and not readout.readable(trace):
+        variable = RULES[readout.rule][0]
+        say(f"no accuracy: it is read by {readout.rule} of {readout.population}; record its '{variable}'")
+    elif readout and label is not None:
         decided = readout.decide(trace)
         say(f"accuracy {(decided == label[: len(decided)]).mean():.2%} over {len(decided)} samples")
     for remark in counter_remarks(trace):

@@ -68,6 +68,9 @@ def compile(
     if not _whole(max_steps) or max_steps < 1:
         raise InputError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
     _check_thresholds(network)
+    if calibrate is not None and (calibrate.ndim < 2 or calibrate.shape[2:] != network.inputs[0].shape):
+        shape = ", ".join(map(str, network.inputs[0].shape))
+        raise InputError(f"the calibration input has shape {calibrate.shape}, expected (T, B, {shape})")
     if input_bits is not None and not _whole(input_bits):
         raise InputError(f"input_bits must be a whole number, got {input_bits}")
     known = _known_range(network, input_range, None if scale == "calibrated" and network.input_range else calibrate)

@@ -194,9 +194,10 @@ def drift_of(name: str, node: Any, dt: float) -> dict[str, NDArray[np.float32]]:
 
 
 def leak_per_step(tau: Any, dt: float) -> NDArray[np.float64]:
-    """1 - dt/tau: forward Euler."""
+    """1 - dt/tau: forward Euler; 0 where tau is dt in float32."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(1.0 - dt / np.asarray(tau, np.float64))
+        leak = 1.0 - dt / np.asarray(tau, np.float64)
+    return np.where(np.abs(leak) < FLOAT32_ROUNDING, 0.0, leak)
 
 
 def bias_of(params: Mapping[str, Ints]) -> Ints:
