@@ -204,6 +204,8 @@ def test_thresholds_must_be_positive() -> None:
     graph.nodes["lif"].v_threshold = np.zeros(5, np.float32)
     with pytest.raises(UnsupportedError, match="lif: threshold 0 is not above 0"):
         nd.compile(graph)
+    with pytest.raises(UnsupportedError, match=r"lif: threshold 0 is not above 0(.|\n)*cf1: 3 circulations exceed 1"):
+        nd.compile(graph, "loihi1")
 
 
 def test_calibration_wins_over_the_files_range() -> None:

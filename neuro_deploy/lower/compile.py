@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UnsupportedError, Violation
+from ..errors import InputError, Violation
 from ..graph import Composed, InputRange, compose, read_graph
 from ..neurons import spec
 from ..program import ChipProgram
@@ -67,7 +67,8 @@ def compile(
         max_steps = network.steps or DEFAULT_MAX_STEPS
     if not _whole(max_steps) or max_steps < 1:
         raise InputError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
-    _check_thresholds(network)
+    bad = _threshold_violations(network)
+    network = _with_thresholds(network) if bad else network
     if calibrate is not None and (calibrate.ndim < 2 or calibrate.shape[2:] != network.inputs[0].shape):
         shape = ", ".join(map(str, network.inputs[0].shape))
         raise InputError(f"the calibration input has shape {calibrate.shape}, expected (T, B, {shape})")
@@ -78,7 +79,7 @@ def compile(
     typical = None if calibrate is None else calibrate[:max_steps]
     options = Options(scale, input_bits, width, int(max_steps), exact, typical)
     attempt = best_attempt(network, known, chip, options)
-    refuse(network, known, chip, options, attempt)
+    refuse(network, known, chip, options, attempt, bad)
     program = attempt.program(network, chip, options)
     return replace(program, report=_report(program, attempt, chip, known))
 
@@ -117,8 +118,8 @@ def _grid(x: NDArray[Any], known: float) -> float:
     return 0.0
 
 
-def _check_thresholds(network: Composed) -> None:
-    """Raise UnsupportedError unless every threshold is above 0: it sets the neuron's scale."""
+def _threshold_violations(network: Composed) -> list[Violation]:
+    """A threshold sets the neuron's scale, so it must be above 0."""
     violations = []
     for population in network.populations:
         anchor = spec(population.neuron.kind).anchor(population.neuron)
@@ -126,8 +127,17 @@ def _check_thresholds(network: Composed) -> None:
         if not least > 0:
             what = f"threshold {least:g} is not above 0"
             violations.append(Violation(population.name, what, "train with a positive threshold"))
-    if violations:
-        raise UnsupportedError("the network cannot be compiled:", violations)
+    return violations
+
+
+def _with_thresholds(network: Composed) -> Composed:
+    """The network with 1 for thresholds that are not above 0: to find what else is wrong with it."""
+    populations = []
+    for population in network.populations:
+        params = dict(population.neuron.params)
+        params |= {k: np.where(params[k] > 0, params[k], np.float32(1)) for k in ("theta", "theta_neg") if k in params}
+        populations.append(replace(population, neuron=replace(population.neuron, params=params)))
+    return replace(network, populations=tuple(populations))
 
 
 def _report(program: ChipProgram, attempt: Attempt, chip: Target, known: InputRange) -> dict[str, Any]:

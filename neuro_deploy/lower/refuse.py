@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,9 +23,17 @@ def _on_grid(gain: float, quantum: float) -> bool:
     return bool(np.isclose(gain * quantum, 1.0, rtol=1e-9, atol=0))
 
 
-def refuse(network: Composed, known: InputRange, chip: Target, options: Options, attempt: Attempt) -> None:
-    """Raise UnsupportedError with all violations, if there are any."""
-    violations = [v for i in network.inputs for v in input_violations(i, known, chip)]
+def refuse(
+    network: Composed,
+    known: InputRange,
+    chip: Target,
+    options: Options,
+    attempt: Attempt,
+    found: Sequence[Violation] = (),
+) -> None:
+    """Raise UnsupportedError with all violations, if there are any; `found`: those that are known before."""
+    violations = [*found]
+    violations += [v for i in network.inputs for v in input_violations(i, known, chip)]
     violations += [v for low in attempt.lowered for v in low.violations]
     violations += fit_violations(attempt.program(network, chip, options), chip)
     if not chip.neuron.memoryless.value:
