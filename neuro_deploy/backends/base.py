@@ -8,16 +8,13 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
+from ..engine.base import quiet
 from ..errors import FormatError
 from ..neurons import spec
 from ..program import ChipProgram
 from ..trace import Trace
 
 Progress = Callable[[int, int], None]
-
-
-def quiet(done: int, total: int) -> None:
-    """A Progress that shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +70,6 @@ def check_program(program: ChipProgram) -> None:
         problems += [f"{population.name}: {text}" for text in found]
     if problems:
         raise FormatError("not a valid ChipProgram:\n  " + "\n  ".join(problems))
+
+
+__all__ = ["Backend", "Job", "Progress", "check_program", "quiet"]

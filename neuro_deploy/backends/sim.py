@@ -5,23 +5,20 @@ Small runs take the definition, large ones the compiled loops (engine/fast.py): 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..engine import Execution, Request, simulate
+from ..engine import Counters, Execution, Request, simulate
 from ..errors import RegisterError
 from ..program import ChipProgram
 from ..trace import Recording, Trace
 from .base import Job, check_program
 
 
-def request_of(job: Job) -> Request:
-    """A job as the engine takes it."""
-    return Request(job.steps, job.record, job.only, job.strict, job.progress)
-
-
-def refuse_clipped(job: Job, counters: dict[str, dict[str, int]]) -> None:
+def refuse_clipped(job: Job, counters: Counters) -> None:
     """In strict mode raise RegisterError for input beyond the range that the program was compiled for."""
     for name, met in counters.items():
         if job.strict and met["clipped"]:
@@ -31,9 +28,7 @@ def refuse_clipped(job: Job, counters: dict[str, dict[str, int]]) -> None:
             )
 
 
-def trace_of(
-    program: ChipProgram, job: Job, done: Execution, counters: dict[str, dict[str, int]], name: str = "sim"
-) -> Trace:
+def trace_of(program: ChipProgram, job: Job, done: Execution, counters: Counters, name: str) -> Trace:
     """What an engine gave, as a trace.  counters: of the encoders.   name: of the backend."""
     populations = {}
     rows = job.steps + program.depth
@@ -49,19 +44,25 @@ def trace_of(
     return Trace(populations, job.steps, program.dt, name, "integer", program.digest, counters)
 
 
-class Sim:
-    """The backend "sim"."""
+Engine = Callable[[ChipProgram, NDArray[Any], Request], tuple[Execution, Counters]]
 
-    name = "sim"
+
+class Sim:
+    """The backends "sim" and "sim-plain": a name and the engine that runs."""
+
     consumes: Literal["program"] = "program"
     kind: Literal["integer"] = "integer"
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name, self.engine = name, engine
 
     def run(self, source: ChipProgram, job: Job) -> Trace:
         """Run a program on a batch.  Raises: FormatError, InputError; RegisterError in strict mode."""
         check_program(source)
-        done, counters = simulate(source, job.x, request_of(job))
+        request = Request(job.steps, job.record, job.only, job.strict, job.progress)
+        done, counters = self.engine(source, job.x, request)
         refuse_clipped(job, counters)
-        return trace_of(source, job, done, counters)
+        return trace_of(source, job, done, counters, self.name)
 
 
-BACKEND = Sim()
+BACKEND = Sim("sim", simulate)

@@ -34,4 +34,4 @@ def simulate_plainly(program: ChipProgram, x: NDArray[Any], request: Request) ->
     return plain.run(program, inputs, request), counters
 
 
-__all__ = ["Execution", "Request", "simulate", "simulate_plainly", "spike_dtype"]
+__all__ = ["Counters", "Execution", "Request", "simulate", "simulate_plainly", "spike_dtype"]

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fixed import Ints, shift, wrap_bits
+from ..fixed import wrap_bits
 from ..neurons import part
 from .kernels import SLACK, blocks, dense
 from .layout import Cell, Network, Table, Wire, aligned
-from .plain import CONV_BITS
+from .plain import kept_of
 from .scans import Scan, scan
 
 Array = NDArray[Any]
@@ -173,7 +173,7 @@ class Worker:
             spikes, first = self.fired(wire.source)
             wide = self.wide[: total.size].reshape(total.shape)
             self.add_table(wire.body, spikes, (r0, r1, wire.lag, first, samples), False, wide)
-            one, other = wrapped(wide[:rows, :samples, :size], wire.synapse.kind, wire.synapse.exponent)
+            one, other = kept_of(wire.synapse, wide[:rows, :samples, :size])
             kept, exact = kept + one, exact + other
         sums = wrap_bits(kept, 32)
         total[:rows, :samples, :size], total[:rows, :samples, size:] = sums, 0
@@ -214,11 +214,3 @@ class Worker:
         for variable, values in step.values.items():
             if variable in self.task.data[p.name]:
                 self.task.data[p.name][variable][r, self.span[0] : self.span[1]] = values
-
-
-def wrapped(exact: Ints, kind: str, exponent: int) -> tuple[Ints, Ints]:
-    """What a synapse adds by the definition (plain.synaptic_sum), as the chip keeps it and exactly."""
-    if kind == "conv":
-        exact = shift(exact, exponent)
-        return wrap_bits(exact, CONV_BITS), exact
-    return shift(wrap_bits(exact, 32), exponent), shift(exact, exponent)

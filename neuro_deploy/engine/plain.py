@@ -44,11 +44,15 @@ def matmul_exact(spikes: NDArray[Any], weight: NDArray[np.int32]) -> Ints:
 
 def synaptic_sum(synapse: Synapse, spikes: NDArray[Any]) -> tuple[Ints, Ints]:
     """What a synapse adds to its target, int64 (B, N_target), as the chip keeps it and exactly.  spikes: (B, N)."""
-    exact = synapse.wiring.apply(spikes.astype(np.int64), matmul_exact)
+    return kept_of(synapse, synapse.wiring.apply(spikes.astype(np.int64), matmul_exact))
+
+
+def kept_of(synapse: Synapse, product: Ints) -> tuple[Ints, Ints]:
+    """The same, from the exact product of weights and spikes."""
+    exact = shift(product, synapse.exponent)
     if synapse.kind == "conv":
-        exact = shift(exact, synapse.exponent)
         return wrap_bits(exact, CONV_BITS), exact
-    return shift(wrap_bits(exact, 32), synapse.exponent), shift(exact, synapse.exponent)
+    return shift(wrap_bits(product, 32), synapse.exponent), exact
 
 
 class Run:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.plain import CONV_BITS
 from ..fixed import Ints, shift
 from ..neurons import spec
 from ..neurons.base import Interval
@@ -16,7 +17,7 @@ from ..target import Target
 
 SAFE_SUM = 1 << 15
 """On targets without graded spikes: |sum of a step's inputs| below this, where all public models of Loihi agree."""
-CONV_LIMIT = (1 << 23) - 1
+CONV_LIMIT = (1 << (CONV_BITS - 1)) - 1
 """Lava's Conv keeps 24 bits of a sum."""
 
 
