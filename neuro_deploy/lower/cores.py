@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, singledispatch
+from functools import singledispatch
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..fixed import Ints
-from ..wiring import Conv, Dense, Sparse, Wiring
+from ..wiring import Conv, Sparse, Wiring
 
 
 @singledispatch
 def counts_into(wiring: Wiring, block: slice) -> Ints:
-    """How many connections each source has into the neurons of a block, (N_source,)."""
-    raise NotImplementedError(type(wiring))
-
-
-@counts_into.register
-def _(wiring: Dense, block: slice) -> Ints:
+    """How many connections each source has into the neurons of a block, (N_source,); by default one with each."""
     return np.full(wiring.source_size, block.stop - block.start)
 
 
@@ -37,7 +31,7 @@ def _(wiring: Conv, block: slice) -> Ints:
     start = first * height * width
     flags.reshape(-1)[block.start - start : block.stop - start] = 1
     heads = np.flatnonzero(np.diff(group, prepend=-1))
-    rows, columns = _meets(wiring)
+    rows, columns = wiring.meets()
     result = np.zeros((wiring.groups, wiring.weight.shape[1], *wiring.source_shape[1:]), np.int64)
     result[group[heads]] = (rows.T @ np.add.reduceat(flags, heads, axis=0) @ columns)[:, None]
     return result.reshape(-1)
@@ -56,34 +50,8 @@ def _(wiring: Conv, block: slice, counts: Ints) -> Ints:
     return np.repeat(readers * int(np.prod(wiring.weight.shape[2:])), wiring.weight.shape[1])
 
 
-def connections_of(wiring: Wiring) -> int:
-    """`wiring.connections`, of a convolution by geometry."""
-    if not isinstance(wiring, Conv):
-        return wiring.connections
-    rows, columns = _meets(wiring)
-    return int(rows.sum()) * int(columns.sum()) * int(np.prod(wiring.weight.shape[:2]))
-
-
 def _channels(wiring: Conv, block: slice) -> tuple[int, Ints]:
     """The first output channel that a block touches, and the group of each from there to the last."""
     channels, height, width = wiring.target_shape
     first, last = block.start // (height * width), (block.stop - 1) // (height * width)
     return first, np.arange(first, last + 1) // (channels // wiring.groups)
-
-
-def _meets(wiring: Conv) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """1 where a row of the output meets a row of the source, else 0, (H_out, H_in); and the same for columns."""
-    sides = (wiring.target_shape[1:], wiring.source_shape[1:], wiring.weight.shape[2:])
-    each = zip(*sides, wiring.stride, wiring.padding, wiring.dilation, strict=True)
-    rows, columns = (_side(*numbers) for numbers in each)
-    return rows, columns
-
-
-@lru_cache(maxsize=256)
-def _side(target: int, source: int, kernel: int, stride: int, padding: int, dilation: int) -> NDArray[np.float64]:
-    where = np.arange(target)[:, None] * stride - padding + np.arange(kernel) * dilation
-    output, tap = np.nonzero((where >= 0) & (where < source))
-    result = np.zeros((target, source))
-    result[output, where[output, tap]] = 1
-    result.flags.writeable = False
-    return result

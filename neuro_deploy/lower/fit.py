@@ -30,7 +30,7 @@ from ..fixed import Ints
 from ..program import ChipProgram
 from ..target import Target
 from ..wiring import Dense, Wiring
-from .cores import connections_of, counts_into, lists_of
+from .cores import counts_into, lists_of
 
 PIECE, HEAD_BITS, WORD_BITS = 64, 10, 64
 """Weights in a piece of a list, bits of its head and of the memory's word.  Source: see above."""
@@ -182,7 +182,7 @@ class _Plan:
         uses = [use for use, _ in used] or [Use()]
         return PopulationFit(
             name=name,
-            connections=sum(connections_of(k.wiring) for k in into),
+            connections=sum(k.wiring.connections for k in into),
             stored_weights=sum(k.wiring.weight.size for k in into),
             stored_on_cores=sum(kept for _, kept in used),
             cores=len(used),

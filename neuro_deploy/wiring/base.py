@@ -1,25 +1,23 @@
-"""Who is connected with whom, and how strongly: dense, sparse and convolutional weights, in float64 or in integers.
-
-Neurons are counted in C order of their population's shape; (C, H, W) for a convolution.
-"""
+"""What wirings have in common; dense and sparse ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .trace import frozen
+from ..trace import frozen
 
 Array = NDArray[Any]
 W = TypeVar("W", bound="Wiring")
 
 
 @dataclass(frozen=True, eq=False)
-class Wiring:
+class Wiring(ABC):
     """What the kinds have in common.  weight: numbers of any dtype, in the kind's layout; frozen."""
 
     kind: ClassVar[str]
@@ -29,14 +27,14 @@ class Wiring:
         object.__setattr__(self, "weight", frozen(np.asarray(self.weight)))
 
     @property
+    @abstractmethod
     def source_size(self) -> int:
         """Number N_source of neurons that send."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def target_size(self) -> int:
         """Number N_target of neurons that receive."""
-        raise NotImplementedError
 
     @property
     def problems(self) -> list[str]:
@@ -44,38 +42,39 @@ class Wiring:
         return []
 
     @property
+    @abstractmethod
     def connections(self) -> int:
         """Number of pairs of neurons that the layout connects, weights of zero included."""
-        raise NotImplementedError
 
     def with_weight(self: W, weight: Array) -> W:
         """The same layout with other weights."""
         return replace(self, weight=weight)
 
+    @abstractmethod
     def spread(self, values: Array) -> Array:
         """values (N_target,) at each weight's target; broadcasts against `weight`.
 
         A convolution's weight belongs to all neurons of a channel: they must have one value.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def largest(self) -> Array:
         """The largest |weight| that each target gets, (N_target,); 0 where it gets none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, x: Array, multiply: Callable[[Array, Array], Array] | None = None) -> Array:
         """The weighted sums (M, N_target) of x (M, N_source).
 
         multiply: (x (M, n), weight (k, n)) -> (M, k) for the parts of the product; by default x @ weight.T.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def triples(self) -> tuple[Array, Array, Array]:
         """(targets, sources, weights) of all connections, by target and then by source."""
-        raise NotImplementedError
 
 
-def _plain(x: Array, weight: Array) -> Array:
+def plain_product(x: Array, weight: Array) -> Array:
+    """x @ weight.T."""
     return np.asarray(x @ weight.T)
 
 
@@ -108,7 +107,7 @@ class Dense(Wiring):
         return np.asarray(np.abs(self.weight).max(axis=1, initial=0))
 
     def apply(self, x: Array, multiply: Callable[[Array, Array], Array] | None = None) -> Array:
-        return (multiply or _plain)(x, self.weight)
+        return (multiply or plain_product)(x, self.weight)
 
     def triples(self) -> tuple[Array, Array, Array]:
         targets, sources = np.indices(self.weight.shape)
@@ -191,127 +190,6 @@ class Sparse(Wiring):
         np.add.at(total, where, weights)
         starts = np.searchsorted(pairs, np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
         return Sparse(total, (pairs % shape[1]).astype(np.int32), starts, shape[1])
-
-
-class Tap(NamedTuple):
-    """One position (row, column) of a kernel, and which inputs (slices of the padded image) it meets at each output."""
-
-    row: int
-    column: int
-    rows: slice
-    columns: slice
-
-
-@dataclass(frozen=True, eq=False)
-class Conv(Wiring):
-    """A convolution as torch defines it (cross-correlation), padded with zeros.
-
-    weight: (C_out, C_in / groups, height, width).   source_shape: (C_in, H, W).
-    stride, padding, dilation: (vertical, horizontal).   groups: channels are convolved in so many separate groups.
-    """
-
-    kind: ClassVar[str] = "conv"
-    source_shape: tuple[int, int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    @property
-    def problems(self) -> list[str]:
-        if self.weight.ndim != 4 or len(self.source_shape) != 3:
-            return [f"weight {self.weight.shape} needs four axes, source_shape {self.source_shape} three"]
-        found = []
-        c_out, c_in = self.weight.shape[:2]
-        if self.groups < 1 or self.source_shape[0] != c_in * self.groups or c_out % self.groups:
-            what = f"weight {self.weight.shape} in {self.groups} groups does not fit {self.source_shape[0]} channels"
-            found.append(what)
-        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
-            if min(getattr(self, name)) < least or len(getattr(self, name)) != 2:
-                found.append(f"{name} {getattr(self, name)} must be two numbers of at least {least}")
-        if not found and min(self.target_shape) < 1:
-            found.append(f"kernel {self.weight.shape[2:]} does not fit an image of {self.source_shape[1:]}")
-        return found
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        """(C_out, H_out, W_out)."""
-        sides = []
-        for size, kernel, s, p, d in zip(
-            self.source_shape[1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True
-        ):
-            sides.append((size + 2 * p - d * (kernel - 1) - 1) // s + 1)
-        return (int(self.weight.shape[0]), *sides)
-
-    @property
-    def source_size(self) -> int:
-        return int(np.prod(self.source_shape))
-
-    @property
-    def target_size(self) -> int:
-        return int(np.prod(self.target_shape))
-
-    @property
-    def connections(self) -> int:
-        ones = replace(self, weight=np.ones(self.weight.shape, np.int64))
-        return int(ones.apply(np.ones((1, self.source_size), np.int64)).sum())
-
-    def spread(self, values: Array) -> Array:
-        channels = values.reshape(self.target_shape[0], -1)
-        assert (channels == channels[:, :1]).all(), "a kernel is shared: its channel has one value"
-        return np.asarray(channels[:, 0].reshape(-1, 1, 1, 1))
-
-    def largest(self) -> Array:
-        each = np.abs(self.weight).reshape(len(self.weight), -1).max(axis=1, initial=0)
-        return np.repeat(each, self.target_size // len(each))
-
-    def taps(self) -> Iterator[Tap]:
-        """The positions of the kernel."""
-        _, height, width = self.target_shape
-        for i in range(self.weight.shape[2]):
-            for j in range(self.weight.shape[3]):
-                top, left = i * self.dilation[0], j * self.dilation[1]
-                rows = slice(top, top + self.stride[0] * (height - 1) + 1, self.stride[0])
-                columns = slice(left, left + self.stride[1] * (width - 1) + 1, self.stride[1])
-                yield Tap(i, j, rows, columns)
-
-    def apply(self, x: Array, multiply: Callable[[Array, Array], Array] | None = None) -> Array:
-        multiply = multiply or _plain
-        batch, (_, height, width) = len(x), self.target_shape
-        (up, left), kind = self.padding, np.result_type(x, self.weight)
-        image = np.pad(x.reshape(batch, *self.source_shape), ((0, 0), (0, 0), (up, up), (left, left)))
-        kernels = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
-        grouped = image.reshape(batch, self.groups, kernels.shape[2], *image.shape[2:])
-        result = np.zeros((batch, height, width, self.groups, kernels.shape[1]), kind)
-        for tap in self.taps():
-            met = np.moveaxis(grouped[..., tap.rows, tap.columns], 2, -1)  # C_in / groups last
-            for g in range(self.groups):
-                flat = met[:, g].reshape(-1, kernels.shape[2])
-                product = multiply(flat, kernels[g, :, :, tap.row, tap.column])
-                result[..., g, :] += product.reshape(batch, height, width, -1)
-        return np.moveaxis(result.reshape(batch, height, width, -1), -1, 1).reshape(batch, -1)
-
-    def triples(self) -> tuple[Array, Array, Array]:
-        (c_in, h, w), (up, left) = self.source_shape, self.padding
-        index = np.full((c_in, h + 2 * up, w + 2 * left), -1, np.int64)
-        index[:, up : up + h, left : left + w] = np.arange(c_in * h * w).reshape(c_in, h, w)
-        place = np.arange(self.target_size).reshape(self.target_shape)
-        c_out, per_group = self.weight.shape[:2]
-        first = np.arange(c_out) // (c_out // self.groups) * per_group
-        found: list[tuple[Array, Array, Array]] = []
-        for tap in self.taps():
-            for k in range(per_group):
-                sources = index[first + k][:, tap.rows, tap.columns]
-                weights = np.broadcast_to(self.weight[:, k, tap.row, tap.column][:, None, None], sources.shape)
-                inside = sources >= 0
-                found.append((place[inside], sources[inside], weights[inside]))
-        targets, sources, weights = (np.concatenate(part) for part in zip(*found, strict=True))
-        order = np.lexsort((sources, targets))
-        return targets[order], sources[order], weights[order]
-
-
-WIRINGS: dict[str, type[Wiring]] = {w.kind: w for w in (Dense, Sparse, Conv)}
-"""Kind -> class."""
 
 
 def to_sparse(wiring: Wiring) -> Sparse:
