@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .data import RULES, ChipProgram, DenseSynapse, Encoder, Population, Readout, Synapse, default_rule
+from .borders import RULES, Encoder, Readout, default_rule
+from .data import ChipProgram, DenseSynapse, Population, Synapse
 from .files import FORMAT, load_program, save_program
 
 __all__ = [

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
@@ -23,54 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError
-from ..fixed import LOIHI, Format, Registers
-from ..trace import Trace, frozen
+from ..fixed import LOIHI, Registers
+from ..trace import frozen
 from ..wiring import Dense, Wiring
+from .borders import RULES, Encoder, Readout
 
 SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """Turns float input into integer spikes: q = clip(round_half_even(x * numerator / denominator) + offset).
-
-    bits, signed: the payload's format (1 bit unsigned: binary spikes).
-    low, high: the clip rule, within that format.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    numerator: int
-    denominator: int
-    bits: int
-    signed: bool
-    low: int
-    high: int
-    offset: int = 0
-
-    @property
-    def format(self) -> Format:
-        """The payload's integer format."""
-        return Format(self.bits, self.signed)
-
-    @property
-    def sound(self) -> bool:
-        """True if the clip rule lies within the format, and that within int32."""
-        int32 = Format(32)
-        return self.low <= self.high and all(f.holds(np.array([self.low, self.high])) for f in (self.format, int32))
-
-    def encode(self, x: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
-        """Integers of shape (T, B, *shape), and how many values had to be clipped.
-
-        x: (T, B, *shape), finite numbers.  Raises: InputError for another shape or non-finite values.
-        """
-        if x.ndim < 2 or x.shape[2:] != self.shape:
-            raise InputError(f"input '{self.name}': expected shape (T, B, {_text(self.shape)}), got {x.shape}")
-        scaled = np.rint(x.astype(np.float64) * float(self.numerator) / float(self.denominator)) + self.offset
-        if not np.isfinite(scaled).all():
-            raise InputError(f"input '{self.name}': values are NaN or infinite")
-        clipped = np.clip(scaled, self.low, self.high)
-        return clipped.astype(np.int32), int((clipped != scaled).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,50 +85,6 @@ class Synapse:
 def DenseSynapse(name: str, source: str, target: str, weight: Any, exponent: int = 0, delay: int = 0) -> Synapse:
     """A Synapse from all to all.  weight: int32 (N_target, N_source)."""
     return Synapse(name, source, target, Dense(np.asarray(weight, np.int32)), exponent, delay)
-
-
-@dataclass(frozen=True)
-class Readout:
-    """How a decision is read: the rule, the population, and the logical steps start..stop-1 (stop 0: the last).
-
-    Rules: the neuron with the largest sum of spikes (`spike_count`), potential in the last step (`last_v`) or mean
-    potential (`mean_v`); the lowest index wins a tie.
-    """
-
-    population: str
-    rule: str = "spike_count"
-    start: int = 0
-    stop: int = 0
-
-    def readable(self, trace: Trace) -> bool:
-        """True if the trace holds what the rule needs."""
-        recording = trace.populations.get(self.population)
-        return recording is not None and RULES[self.rule][0] in recording.data
-
-    def decide(self, trace: Trace) -> NDArray[np.int64]:
-        """Index of the chosen neuron per sample, (B,).  Raises: InputError if the trace lacks what the rule needs."""
-        variable, score = RULES[self.rule]
-        if not self.readable(trace):
-            raise InputError(f"readout '{self.rule}' needs '{variable}' of '{self.population}', which is not recorded")
-        data = trace.aligned(self.population, variable)[self.start : self.stop or None]
-        if len(data) == 0:
-            raise InputError(f"readout: no step lies in {self.start}..{self.stop or 'end'} of {trace.steps} steps")
-        return np.asarray(np.argmax(score(data).reshape(data.shape[1], -1), axis=1), np.int64)
-
-
-RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = MappingProxyType(
-    {
-        "spike_count": ("spikes", lambda spikes: spikes.sum(axis=0)),
-        "last_v": ("v", lambda v: v[-1]),
-        "mean_v": ("v", lambda v: v.sum(axis=0, dtype=np.int64 if v.dtype.kind in "iu" else np.float64)),
-    }
-)
-"""Readout rule -> (the variable it needs, score of each neuron from (T, B, *shape))."""
-
-
-def default_rule(fires: bool) -> str:
-    """What is read of a population where nobody says: spike counts; of one that never fires, mean potentials."""
-    return "spike_count" if fires else "mean_v"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -277,10 +191,6 @@ class ChipProgram:
             problems.append("max_steps must be at least 1")
         if problems:
             raise FormatError("not a valid ChipProgram:\n  " + "\n  ".join(problems))
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
 
 
 def _parts(item: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from ..files import atomic_write, open_h5
 from ..fixed import Registers
 from ..trace import escape
 from ..wiring import WIRINGS
-from .data import SCHEMA, ChipProgram, Encoder, Population, Readout, Synapse, arrays, header, plain, sections
+from .borders import Encoder, Readout
+from .data import SCHEMA, ChipProgram, Population, Synapse, arrays, header, plain, sections
 
 FORMAT = "neuro_deploy.program"
 
