@@ -58,8 +58,13 @@ def neurons(rng: Rng, kind: str, style: str, size: int, registers: Registers) ->
         for vth, rounds in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
             limit = highest // np.maximum(1, params[rounds])
             params[vth] = np.maximum(1, np.minimum(some(rng, style, 1, min(top, highest), size), limit))
+        if not params["rounds_neg"].any() and rng.integers(3):
+            near = (params["vth"] << registers.threshold_shift) * rng.choice([2, 3, 4, 5, 8], size) // 4
+            taken = np.where(rng.integers(0, 2, size), near, some(rng, style, 1, registers.v_limit, size))
+            params["theta_reset"] = np.clip(taken, 1, registers.v_limit // params["rounds"])
     pairs = {"vth": "rounds", "vth_neg": "rounds_neg"}
-    one = {name: one_or_many(rng, v) for name, v in params.items() if name not in (*pairs, *pairs.values())}
+    own = (*pairs, *pairs.values(), "theta_reset")
+    one = {name: one_or_many(rng, v) for name, v in params.items() if name not in own}
     return one | {name: v for name, v in params.items() if name not in one}
 
 
@@ -196,4 +201,5 @@ def features(case: ChipProgram) -> Counter[str]:
         met[p.kind] += 1
         met[f"{p.kind} with u"] += "du" in p.params
         met["v_reset"] += "v_reset" in p.params
+        met["theta_reset"] += "theta_reset" in p.params
     return met

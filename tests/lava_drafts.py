@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-KINDS = ("lif", "cf", "li", "lif-reset", "cf-current", "cf-signed", "cf-signed-current")
+KINDS = ("lif", "cf", "li", "lif-reset", "cf-current", "cf-signed", "cf-signed-current", "cf-reset", "cf-reset-current")
 WIRINGS = ("dense", "sparse", "conv")
 STYLES = ("gentle", "edge", "violent", "any")
 """gentle: small multiples of 64, so that h meets k*theta; edge: 2^k - 1, 2^k, -2^k; violent: registers overflow;

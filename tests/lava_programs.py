@@ -61,6 +61,10 @@ def population(rng: np.random.Generator, name: str, layer: Layer, latency: int) 
         for vth, rounds in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
             top = min({"edge": 400}.get(style, 1 << 17), ((1 << 17) - 1) // max(1, int(params[rounds])))
             params[vth] = parameter(rng, layer, (1, 2, 3, 4), 1, top)
+    if kind == "cf" and "reset" in layer.kind:
+        near = params["vth"] * pick(rng, (32, 48, 63, 65, 80, 128), params["vth"].shape)
+        wide = parameter(rng, layer, (1, 32, 96, 160, 288), 1, LIMIT)
+        params["theta_reset"] = np.clip(near if rng.integers(2) else wide, 1, LIMIT // params["rounds"])
     return Population(name, kind, layer.shape, params, latency, np.asarray(1.0))
 
 
@@ -167,6 +171,7 @@ def events(case: ChipProgram, trace: Trace) -> Counter[str]:
         met[f"{p.kind} after latency 1"] += int(p.latency > 1)
         if p.kind == "cf":
             met.update({f"value {k}": int((data["spikes"] == k).sum()) for k in (-1, 1, 2, 3)})
+            met.update(resets(p, data["spikes"], data["v"]))
         if p.kind != "li":
             theta = np.broadcast_to(p.params["vth"] << 6, (p.size,)).reshape(p.shape)
             for k in range(1, (int(p.params["rounds"]) if p.kind == "cf" else 1) + 1):
@@ -175,6 +180,16 @@ def events(case: ChipProgram, trace: Trace) -> Counter[str]:
     for s in case.synapses:
         met.update(structure(s))
     return met
+
+
+def resets(p: Population, spikes: np.ndarray, v: np.ndarray) -> Counter[str]:
+    """What a CF population with a theta_reset met: graded spikes of neurons that lose more, or less, than theta."""
+    if "theta_reset" not in p.params:
+        return Counter()
+    more = np.broadcast_to(p.params["theta_reset"] - p.params["vth"] * 64, (p.size,)).reshape(p.shape)
+    sides = {"takes more": spikes * (more > 0), "takes less": spikes * (more < 0), "below 0": spikes * (v < 0)}
+    met = Counter({f"theta_reset {name}": int((lost > 0).sum()) for name, lost in sides.items()})
+    return met + Counter({f"theta_reset {name} twice": int((lost > 1).sum()) for name, lost in sides.items()})
 
 
 def structure(s: Synapse) -> list[str]:

@@ -46,7 +46,7 @@ def fire(kind: str, p: dict[str, int], h: int) -> tuple[int, int]:
         return (1, p.get("v_reset", 0)) if h > p["vth"] * 64 else (0, h)
     up = sum(1 for k in range(1, p["rounds"] + 1) if h > k * p["vth"] * 64)
     down = sum(1 for k in range(1, p["rounds_neg"] + 1) if h < -k * p["vth_neg"] * 64)
-    return up - down, h - up * p["vth"] * 64 + down * p["vth_neg"] * 64
+    return up - down, h - up * p.get("theta_reset", p["vth"] * 64) + down * p["vth_neg"] * 64
 
 
 def weighted(wiring: Any, neuron: int, sent: Any) -> Any:

@@ -67,6 +67,12 @@ def met_by(case: ChipProgram, want: Execution, monkeypatch: pytest.MonkeyPatch) 
         if "vth" in p.params:
             theta = p.params["vth"] << case.registers.threshold_shift
             met["h == theta"] += int((data["h"] == theta).any())
+            if "theta_reset" in p.params:
+                taken, fired = p.params["theta_reset"], data["spikes"] > 0
+                met.update({"takes more": int((fired & (taken > theta)).any()), "graded, takes more or less": 0})
+                met["takes less"] += int((fired & (taken < theta)).any())
+                met["graded, takes more or less"] += int(((data["spikes"] > 1) & (taken != theta)).any())
+                met["fires below 0"] += int((fired & (data["v"] < 0)).any())
         met[f"{data['spikes'].dtype} spikes"] += 1
     for cell in layout.network_of(case).cells:
         met["careful"] += cell.careful
@@ -88,6 +94,7 @@ USUAL = [
     *("spike -1", "spike 1", "spike 2", "spike 3", "spike 200", "h == theta", "int8 spikes", "int16 spikes"),
     *("careful", "channels last", "mode 0", "mode 1", "mode 2", "int8 weights", "int16 weights", "blocks"),
     *("single connections", "cycle of several"),
+    *("theta_reset", "takes more", "takes less", "graded, takes more or less", "fires below 0"),
 ]
 
 
@@ -184,6 +191,23 @@ def test_rounds_of_which_a_neighbour_goes_more() -> None:
             case = replace(single(p, Dense(np.full((5, 1), sign * a)), encoder), registers=wide)
             assert layout.network_of(case).cells[0].scan is not None
             agree(case, -np.ones((6, 2, 1), np.int32))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_round_takes_at_its_limits(sign: int) -> None:
+    """rounds * theta and rounds * theta_reset as large as a potential of Loihi's and of the most bits can be."""
+    encoder = Encoder("in", (1,), 1, 1, 2, True, -1, 1)
+    q = np.array([1, 1, 0, 0, -1, 1, 0], np.int32).reshape(-1, 1, 1) * sign
+    for registers in (LOIHI, replace(LOIHI, v_bits=29, threshold_shift=11)):
+        rounds = np.array([1, 1, 1, 255, 255, 255, 7, 7, 100])
+        most = registers.v_limit // rounds
+        vth = np.maximum(1, np.where(np.arange(9) % 3 == 1, most >> registers.threshold_shift, 1))
+        taken = np.where(np.arange(9) % 3 == 0, most, np.where(np.arange(9) % 3 == 1, 1, most // 2))
+        p = population("cf", 9, vth=vth, rounds=rounds, rounds_neg=0, theta_reset=taken, dv=1)
+        for a in (1 << 22, 1 << 16, 1 << 10, 3):
+            case = replace(single(p, Dense(np.full((9, 1), a)), encoder), registers=registers)
+            assert layout.network_of(case).cells[0].scan is not None
+            agree(case, q)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -322,6 +346,9 @@ MUTANTS: dict[str, Callable[[Any], Any]] = {
             total, place, neuron, params + (np.arange(9) == scans.THETA)[:, None].astype(np.int32), *rest
         )
     ),
+    "scan, which takes theta": lambda real: (
+        lambda total, place, neuron, *rest: real(total, place, (min(neuron[0], scans.CIRCULATES), *neuron[1:]), *rest)
+    ),
     "dense": lambda real: lambda spikes, place, *rest: real(spikes, (*place[:2], place[2] + 1, *place[3:]), *rest),
     "blocks": lambda real: lambda spikes, place, table, weight, *rest: real(spikes, place, table, weight + 1, *rest),
     "wrap_bits": lambda real: lambda x, bits: real(x, bits + 1),
@@ -341,7 +368,8 @@ def test_a_mutant_is_caught(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         return found
 
     assert caught() == 0
-    monkeypatch.setattr(chunks, name, MUTANTS[name](getattr(chunks, name)))
+    part = name.partition(",")[0]
+    monkeypatch.setattr(chunks, part, MUTANTS[name](getattr(chunks, part)))
     assert caught() > 0
 
 

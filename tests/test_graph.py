@@ -13,7 +13,7 @@ import pytest
 import neuro_deploy as nd
 from neuro_deploy.errors import FileError, FormatError, InputError, UnsupportedError
 from neuro_deploy.graph import compose, read_graph
-from neuro_deploy.neurons import spec
+from neuro_deploy.neurons import FloatNeuron, spec
 from neuro_deploy.neurons.base import METADATA
 
 
@@ -28,7 +28,7 @@ def run_nodes(node: nir.NIRGraph, x: np.ndarray, dt: float) -> np.ndarray:
         if isinstance(membrane, nir.I):
             state = state + dt * membrane.r * drive
         else:
-            state = state + dt / membrane.tau * (-state + membrane.r * drive)
+            state = state + dt / membrane.tau * (membrane.v_leak - state + membrane.r * drive)
         spikes = {"spikes": np.zeros_like(step), "spikes_neg": np.zeros_like(step)}
         for name, part in node.nodes.items():
             if isinstance(part, nir.Threshold):
@@ -45,21 +45,28 @@ def run_nodes(node: nir.NIRGraph, x: np.ndarray, dt: float) -> np.ndarray:
     return np.array(outs)
 
 
-@pytest.mark.parametrize("rounds_neg", [0, 2])
-@pytest.mark.parametrize("beta", [0.75, 1.0])
-def test_cf_nodes_mean_the_equation(rounds_neg: int, beta: float) -> None:
+@pytest.mark.parametrize(
+    ("rounds_neg", "beta", "more"),
+    [
+        *((rounds_neg, beta, {}) for rounds_neg in (0, 2) for beta in (0.75, 1.0)),
+        *((0, 0.75, {"theta_reset": taken, "drift": 0.125}) for taken in (0.25, 0.8125)),
+        (0, 1.0, {"theta_reset": 0.8125}),
+        (2, 0.75, {"drift": -0.375}),
+    ],
+)
+def test_cf_nodes_mean_the_equation(rounds_neg: int, beta: float, more: dict[str, float]) -> None:
     """The standard nodes, run by a plain interpreter, give s of design section 2; dyadic numbers, so exactly."""
-    params = {"beta": beta, "theta": 0.5, "theta_neg": 0.75, "circulations": 3, "circulations_neg": rounds_neg}
-    neuron = nd.neurons.FloatNeuron("cf", (4,), {k: np.float32(v) for k, v in params.items()})
+    params = {"beta": beta, "theta": 0.5, "theta_neg": 0.75, "circulations": 3, "circulations_neg": rounds_neg} | more
+    neuron = FloatNeuron("cf", (4,), {k: np.float32(v) for k, v in params.items()})
     dt = 2.0**-9
     node = spec("cf").write(neuron, dt)
     x = np.random.default_rng(3).integers(-24, 40, (30, 4)) / 16
     v, expected = np.zeros(4), []
     for step in x:
-        h = beta * v + step
+        h = beta * v + step + more.get("drift", 0.0)
         s = sum((h > k * 0.5).astype(int) for k in (1, 2, 3))
         s = s - sum(((h < -k * 0.75).astype(int) for k in range(1, rounds_neg + 1)), np.zeros(4, int))
-        v = h - np.where(s > 0, 0.5, 0.75) * s
+        v = h - np.where(s > 0, more.get("theta_reset", 0.5), 0.75) * s
         expected.append(s)
     assert set(np.unique(expected)) >= ({0, 1, 2, 3, -1, -2} if rounds_neg else {0, 1, 2, 3})
     np.testing.assert_array_equal(run_nodes(node, x, dt), np.array(expected))
@@ -83,6 +90,114 @@ def test_file_round_trip_keeps_every_parameter(tmp_path: Path, rounds_neg: int) 
             np.testing.assert_array_equal(values, other.params[key], err_msg=f"{name}.{key}")
     assert after.steps == 6
     assert after.input_range is not None and after.input_range.quantum == 1 / 16
+
+
+def values(rng: np.random.Generator, **ranges: tuple[float, float]) -> dict[str, np.ndarray]:
+    return {name: rng.uniform(*ends, (2, 3)).astype(np.float32) for name, ends in ranges.items()}
+
+
+def optional_neurons() -> dict[str, FloatNeuron]:
+    """Populations with distinct values in every parameter that a kind can have, the optional ones among them."""
+    rng = np.random.default_rng(6)
+    common = {"beta": (0.3, 0.9), "theta": (0.4, 1.2), "drift": (-0.4, 0.3)}
+    current, reset = {"beta_syn": (0.2, 0.8)}, {"theta_reset": (0.2, 1.5)}
+    signed = {"theta_neg": np.float32(0.75), "circulations": np.float32(3), "circulations_neg": np.float32(2)}
+    one = {"theta_neg": np.float32(1.25), "circulations": np.float32(2), "circulations_neg": np.float32(0)}
+    found = {
+        "reset": ("cf", values(rng, **common, **reset) | one),
+        "reset, current": ("cf", values(rng, **common, **reset, **current) | one),
+        "scalars": ("cf", one | {k: np.float32(v) for k, v in {"theta_reset": 0.3, "drift": 0.7}.items()}),
+        "no leak": ("cf", values(rng, **reset, theta=(0.4, 1.2)) | one | {"beta": np.float32(1.0)}),
+        "no memory": ("cf", values(rng, **common, **reset) | one | {"beta": np.float32(0.0)}),
+        "signed": ("cf", values(rng, **common, **current) | signed),
+        "lif": ("lif", values(rng, **common, v_reset=(-0.5, 0.5))),
+        "lif, current": ("lif", values(rng, **common, **current, v_reset=(-0.5, 0.5))),
+        "li": ("li", values(rng, beta=(0.3, 0.9), drift=(-0.4, 0.3))),
+        "li, current": ("li", values(rng, beta=(0.3, 0.9), drift=(-0.4, 0.3), **current)),
+    }
+    found["scalars"][1].update({k: np.float32(v) for k, v in {"beta": 0.9, "theta": 0.6}.items()})
+    return {name: FloatNeuron(kind, (2, 3), params) for name, (kind, params) in found.items()}
+
+
+def alone(node: nir.NIRNode) -> nir.NIRGraph:
+    shape = np.array([2, 3])
+    nodes = {"input": nir.Input({"input": shape}), "n": node, "output": nir.Output({"output": shape})}
+    return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+
+@pytest.mark.parametrize("name", optional_neurons())
+def test_optional_parameters_survive_the_file(tmp_path: Path, name: str) -> None:
+    """Every parameter comes back bit for bit, nothing besides, and the input has neither gain nor offset."""
+    before = optional_neurons()[name]
+    nd.write_nir(alone(spec(before.kind).write(before, networks.DT)), tmp_path / "x.nir")
+    reading = read_graph(nd.read_nir(tmp_path / "x.nir"))
+    assert [n.name for n in reading.nodes] == ["input", "n", "output"]
+    after = reading.neurons["n"]
+    assert (after.kind, after.shape, after.params.keys()) == (before.kind, (2, 3), before.params.keys())
+    for key, values in before.params.items():
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, after.params[key], err_msg=key)
+    again = spec(after.kind).write(after, networks.DT)
+    nd.write_nir(alone(again), tmp_path / "y.nir")
+    assert (tmp_path / "x.nir").read_bytes() == (tmp_path / "y.nir").read_bytes()
+    assert "n" in nir.read(tmp_path / "x.nir").nodes
+
+
+def test_v_leak_without_our_metadata_is_an_offset() -> None:
+    """A stranger's LIF with v_leak gets an offset of its input, as before."""
+    node = spec("lif").write(optional_neurons()["lif"], networks.DT)
+    node.metadata = {}
+    reading = read_graph(alone(node))
+    assert len(reading.nodes) == 4 and "drift" not in reading.neurons["n"].params
+
+
+def spoiled(name: str, key: str, factor: float = 0.9) -> nir.NIRGraph:
+    neuron = optional_neurons()[name]
+    node = spec(neuron.kind).write(neuron, networks.DT)
+    if factor:
+        node.metadata[METADATA][key] = node.metadata[METADATA][key] * np.float32(factor)
+    else:
+        del node.metadata[METADATA][key]
+    return alone(node)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.0], ids=["changed", "missing"])
+@pytest.mark.parametrize("key", ["theta_reset", "drift"])
+def test_metadata_of_optional_parameters_that_contradicts_the_nodes_is_refused(key: str, factor: float) -> None:
+    read_graph(spoiled("reset", key, 1.0))
+    with pytest.raises(UnsupportedError, match=r"node '(reset|membrane)' is not what the metadata says"):
+        read_graph(spoiled("reset", key, factor))
+
+
+def test_a_drift_that_contradicts_v_leak_is_refused() -> None:
+    for name in ("lif", "lif, current", "li", "li, current"):
+        with pytest.raises(UnsupportedError, match="metadata's drift is not v_leak"):
+            read_graph(spoiled(name, "drift"))
+
+
+@pytest.mark.parametrize("node", ["reset", "membrane"])
+def test_nodes_that_contradict_the_metadata_of_optional_parameters_are_refused(node: str) -> None:
+    graph = alone(spec("cf").write(optional_neurons()["reset"], networks.DT))
+    part, field = graph.nodes["n"].nodes[node], {"reset": "scale", "membrane": "v_leak"}[node]
+    setattr(part, field, np.nextafter(getattr(part, field), np.float32(9)))
+    with pytest.raises(UnsupportedError, match=f"node '{node}' is not what the metadata says"):
+        read_graph(graph)
+
+
+def test_what_nodes_cannot_say_is_refused_all_at_once() -> None:
+    rng = np.random.default_rng(2)
+    mixed = np.float32([[0.5, 1, 0.5], [1, 1, 1]])
+    wrong = {"beta": mixed, "beta_syn": mixed, "theta_reset": np.float32(-0.5), "circulations_neg": np.float32(1)}
+    params = {"theta": np.float32(1), "theta_neg": np.float32(1), "circulations": np.float32(2), **wrong}
+    with pytest.raises(UnsupportedError) as error:
+        spec("cf").write(FloatNeuron("cf", (2, 3), params), networks.DT)
+    assert [v.node for v in error.value.violations] == ["beta", "beta_syn", "theta_reset", "theta_reset"]
+    drifting = {"beta": np.float32(1), **values(rng, drift=(0.1, 0.2))}
+    with pytest.raises(UnsupportedError, match=r"nir\.I has no v_leak"):
+        spec("cf").write(FloatNeuron("cf", (2, 3), params | drifting | {"circulations_neg": 0}), networks.DT)
+    for kind, more in (("lif", {"theta": np.float32(1)}), ("li", {})):
+        with pytest.raises(UnsupportedError, match="1 means an infinite time constant"):
+            spec(kind).write(FloatNeuron(kind, (2, 3), drifting | more), networks.DT)
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:

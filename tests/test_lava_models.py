@@ -35,7 +35,10 @@ SHAPES = ("recurrent", "several synapses", "dense delayed", "sparse delayed", "c
 SHIFTS = tuple(f"{kind} shifted {way}" for kind in ("dense", "sparse", "conv") for way in ("left", "right"))
 WINDOWS = tuple(f"conv {what}" for what in ("1-D", "2-D", "stride", "padding", "dilation", "groups"))
 LEAKS = ("cf without memory", "lif without memory", "li without memory", "cf after latency 1", "li after latency 1")
-WANTED = (*FIRES, *SENDS, *EDGES, *SHAPES, *SHIFTS, *WINDOWS, *LEAKS)
+TAKES = tuple(
+    f"theta_reset {side}{often}" for side in ("takes more", "takes less", "below 0") for often in ("", " twice")
+)
+WANTED = (*FIRES, *TAKES, *SENDS, *EDGES, *SHAPES, *SHIFTS, *WINDOWS, *LEAKS)
 
 
 class Tally:

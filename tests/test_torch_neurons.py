@@ -32,7 +32,20 @@ OPTIONS = {
     "current, reset to a value": ("beta_syn", "v_reset"),
     "current, drift": ("beta_syn", "drift"),
     "all": ("beta_syn", "v_reset", "drift"),
+    "drift": ("drift",),
+    "theta_reset": ("theta_reset",),
+    "theta_reset, drift": ("theta_reset", "drift"),
+    "current, theta_reset, drift": ("beta_syn", "theta_reset", "drift"),
 }
+HARD = ("reset to a value", "current, reset to a value", "current, drift", "all", "drift")
+SOFT = ("drift", "current, drift")
+POSITIVE = (*SOFT, "theta_reset", "theta_reset, drift", "current, theta_reset, drift")
+WITH_OPTIONS = [
+    *((kind, "current") for kind in KINDS),
+    *(("hard", name) for name in HARD),
+    *(("signed", name) for name in SOFT),
+    *((kind, name) for kind in ("positive", "lif") for name in POSITIVE),
+]
 Numbers = NDArray[np.float32]
 
 
@@ -45,6 +58,7 @@ def oracle(
     beta_syn: Numbers | None = None,
     v_reset: Numbers | None = None,
     drift: Numbers | None = None,
+    theta_reset: Numbers | None = None,
 ) -> tuple[dict[str, Numbers], int]:
     """Spikes, v, h, u and how often h lay on a threshold: numpy scalars, each operation rounded to float32."""
     options = KINDS.get(kind, {"circulations": 0})
@@ -70,14 +84,14 @@ def oracle(
                 if kind == "hard":
                     v = (F(0) if v_reset is None else v_reset[n]) if up else h
                 else:
-                    v = F(h - F(theta[n] * F(up))) if up else F(h + F(theta_neg[n] * F(down)))
+                    taken = theta if theta_reset is None else theta_reset
+                    v = F(h - F(taken[n] * F(up))) if up else F(h + F(theta_neg[n] * F(down)))
                 out["spikes"][t, b, n], out["v"][t, b, n], out["h"][t, b, n] = up - down, v, h
     return out, on_threshold
 
 
 def module(kind: str, beta: Any, theta: Any, theta_neg: Any, **more: Any) -> nd.nn.CirculateFire:
-    if "v_reset" in more or "drift" in more:
-        assert kind == "hard"
+    if "v_reset" in more or (kind == "hard" and "drift" in more):
         return nd.nn.LIF(beta, theta, reset="hard", **more)
     signed = {"theta_neg": theta_neg} if kind == "signed" else {}
     return nd.nn.CirculateFire(beta, theta, **KINDS[kind], **signed, **more)
@@ -115,16 +129,14 @@ def test_equations_per_neuron(kind: str, grid: bool) -> None:
 
 def drawn(names: tuple[str, ...], rng: np.random.Generator, grid: bool) -> dict[str, Numbers]:
     """Values of optional parameters, one per neuron; grid: in quarters."""
-    ranges = {"beta_syn": (0, 1), "v_reset": (-1, 0.75), "drift": (-0.75, 0.5)}
+    ranges = {"beta_syn": (0, 1), "v_reset": (-1, 0.75), "drift": (-0.75, 0.5), "theta_reset": (0.2, 1.6)}
     draw = {name: rng.uniform(*ranges[name], SIZE) for name in names}
     return {name: F(np.rint(values * 4) / 4 if grid else values) for name, values in draw.items()}
 
 
 @pytest.mark.parametrize("grid", [False, True], ids=["any", "on the thresholds"])
-@pytest.mark.parametrize(
-    ("kind", "options"), [*((kind, "current") for kind in KINDS), *(("hard", name) for name in list(OPTIONS)[1:])]
-)
-def test_equations_with_a_current_a_drift_and_a_reset_value(kind: str, options: str, grid: bool) -> None:
+@pytest.mark.parametrize(("kind", "options"), WITH_OPTIONS)
+def test_equations_with_options(kind: str, options: str, grid: bool) -> None:
     rng = np.random.default_rng([len(kind), len(options), grid])
     beta, theta, theta_neg = F(rng.choice([0.5, 1], SIZE)), F(rng.choice([0.5, 1], SIZE)), F([0.25] * SIZE)
     x = F(rng.integers(-6, 8, (STEPS, BATCH, SIZE)) / 4)
@@ -136,12 +148,53 @@ def test_equations_with_a_current_a_drift_and_a_reset_value(kind: str, options: 
     assert bool(on_threshold) == grid
     assert want["spikes"].max() == KINDS[kind]["circulations"]
     for name in more:  # every option matters
-        less = {key: value for key, value in more.items() if key not in (name, *("drift",) * (name == "beta_syn"))}
+        less = {key: value for key, value in more.items() if key != name}
         assert not np.array_equal(want["v"], oracle(x, beta, theta, theta_neg, kind, **less)[0]["v"]), name
     assert_same(run(module(kind, beta, theta, theta_neg, **more), x), want)
 
 
-@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+def test_what_a_round_takes_is_more_and_less_than_the_threshold() -> None:
+    """Potentials go below zero by firing, and neurons fire again without input: both sides of theta occur."""
+    x = np.full((6, 1, 2), 2.5, F)
+    x[3:] = 0
+    states = run(nd.nn.CirculateFire(1.0, 1.0, 2, theta_reset=[0.25, 1.75]), x)
+    assert states["spikes"][:, 0].T.tolist() == [[2, 2, 2, 2, 2, 2], [2, 1, 2, 0, 0, 0]]
+    assert states["v"][:, 0].T.tolist() == [[2.0, 4.0, 6.0, 5.5, 5.0, 4.5], [-1.0, -0.25, -1.25, -1.25, -1.25, -1.25]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_reset_after_the_leak(seed: int) -> None:
+    """h[t] = beta*h[t-1] + x[t] - theta*s[t-1], snnTorch's default, is theta_reset = theta/beta."""
+    rng = np.random.default_rng(seed)
+    beta, theta = rng.uniform(0.3, 0.99, SIZE), rng.uniform(0.3, 1.2, SIZE)
+    beta, theta = F(beta).astype(np.float64), F(theta).astype(np.float64)
+    x = F(rng.normal(0.4, 0.8, (40, 20, SIZE)))
+    expected = np.zeros(x.shape)
+    for b in range(20):
+        for n in range(SIZE):
+            h = s = 0.0
+            for t in range(40):
+                h = beta[n] * h + float(x[t, b, n]) - theta[n] * s
+                s = expected[t, b, n] = float(h > theta[n])
+    got = run(nd.nn.CirculateFire(beta, theta, 1, theta_reset=theta / beta), x)["spikes"]
+    assert 0.2 < expected.mean() < 0.8
+    assert not np.array_equal(run(nd.nn.CirculateFire(beta, theta, 1), x)["spikes"], expected)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_firing_at_the_threshold() -> None:
+    """theta = nextafter(t, 0) and theta_reset = t: h >= t in float32, to the last bit, and what is left is h - t."""
+    t = F([0.25, 0.7, 1.0, 3.1])
+    ends = np.stack([np.nextafter(t, F(0)), t, np.nextafter(t, F(9)), t * F(1.5)])[:, None]
+    states = run(nd.nn.CirculateFire(0.5, np.nextafter(t, F(0)), 1, theta_reset=t), ends[1:2])
+    assert (states["spikes"] == 1).all() and not states["v"].any()
+    for h, fires in zip(ends, (0, 1, 1, 1), strict=True):
+        states = run(nd.nn.CirculateFire(0.5, np.nextafter(t, F(0)), 1, theta_reset=t), h[None])
+        assert (states["spikes"] == fires).all()
+        np.testing.assert_array_equal(states["v"], (h - t if fires else h)[None])
+
+
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("drift",), ("beta_syn", "drift")])
 def test_equations_of_an_integrator(names: tuple[str, ...]) -> None:
     rng = np.random.default_rng(len(names))
     beta, more = F(rng.uniform(0.1, 1, SIZE)), drawn(names, rng, grid=False)
@@ -246,7 +299,8 @@ def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Te
         h = model.beta * v + u + (0 if model.drift is None else model.drift)
         s = count(h, model.theta, model.circulations, alpha[t])
         gone = s.detach() if model.detach_reset else s
-        v = h * (1 - gone) if model.reset == "hard" else h - model.theta * gone
+        taken = model.theta if model.theta_reset is None else model.theta_reset
+        v = h * (1 - gone) if model.reset == "hard" else h - taken * gone
         if getattr(model, "v_reset", None) is not None:
             v = v + model.v_reset * gone
         if model.circulations_neg:
@@ -256,13 +310,24 @@ def straight_through(x: Tensor, alpha: Tensor, model: nd.nn.CirculateFire) -> Te
     return torch.stack(out)
 
 
-VALUES = {"beta_syn": [0.4, 0.7, 0.9], "v_reset": [-0.3, 0.2, 0.1], "drift": [0.1, -0.2, 0.3]}
+VALUES = {
+    "beta_syn": [0.4, 0.7, 0.9],
+    "v_reset": [-0.3, 0.2, 0.1],
+    "drift": [0.1, -0.2, 0.3],
+    "theta_reset": [0.3, 0.8, 1.5],
+}
+COMBINED = [
+    *((kind, ()) for kind in KINDS),
+    *((kind, ("beta_syn",)) for kind in KINDS),
+    ("hard", ("beta_syn", "v_reset", "drift")),
+    ("hard", ("drift",)),
+    ("signed", ("drift",)),
+    ("lif", ("theta_reset",)),
+    ("positive", ("beta_syn", "theta_reset", "drift")),
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [*((kind, ()) for kind in KINDS), *((kind, ("beta_syn",)) for kind in KINDS), ("hard", tuple(VALUES))],
-)
+@pytest.mark.parametrize(("kind", "names"), COMBINED)
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("detach", [False, True])
 def test_gradients_through_time(kind: str, names: tuple[str, ...], surrogate: str, detach: bool) -> None:
@@ -284,7 +349,7 @@ def test_gradients_through_time(kind: str, names: tuple[str, ...], surrogate: st
     assert (grads[0][1] != 0).all()
 
 
-@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("drift",), ("beta_syn", "drift")])
 def test_gradients_of_an_integrator(names: tuple[str, ...]) -> None:
     model = nd.nn.Integrator([0.6, 0.9, 1.0], **{name: VALUES[name] for name in names}).double()
     x = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64, requires_grad=True)
@@ -361,12 +426,15 @@ def test_lif_is_cf_with_one_round() -> None:
         (lambda: nd.nn.LIF([0.5, 0.5])(torch.ones(2, 3, 4)), r"beta has shape \(2,\), but the input's neurons \(4,\)"),
         (lambda: nd.nn.LIF(beta_syn=-0.5), r"beta_syn must be within \[0, 1\], got -0.5"),
         (lambda: nd.nn.Integrator(beta_syn=1.5), r"beta_syn must be within \[0, 1\], got 1.5"),
-        (lambda: nd.nn.LIF(v_reset=0.5), "v_reset and drift need reset='hard', got 'soft'"),
+        (lambda: nd.nn.LIF(v_reset=0.5), "v_reset needs reset='hard', got 'soft'"),
         (lambda: nd.nn.LIF(reset="hard", v_reset=math.inf), "v_reset must be finite, got inf"),
-        (lambda: nd.nn.LIF(reset="hard", drift=0.5), "LIF: drift needs beta_syn"),
-        (lambda: nd.nn.LIF(beta_syn=0.5, drift=0.5), "v_reset and drift need reset='hard', got 'soft'"),
-        (lambda: nd.nn.Integrator(drift=0.5), "Integrator: drift needs beta_syn"),
-        (lambda: nd.nn.Integrator(beta_syn=0.5, drift=math.nan), "drift must be finite, got nan"),
+        (lambda: nd.nn.LIF(reset="hard", drift=math.inf), "LIF: drift must be finite, got inf"),
+        (lambda: nd.nn.CirculateFire(drift=math.nan), "CirculateFire: drift must be finite, got nan"),
+        (lambda: nd.nn.Integrator(drift=math.nan), "drift must be finite, got nan"),
+        (lambda: nd.nn.CirculateFire(theta_reset=0.0), "theta_reset must be finite and above 0, got 0.0"),
+        (lambda: nd.nn.CirculateFire(theta_reset=1.0, polarity="signed"), "theta_reset needs polarity='positive'"),
+        (lambda: nd.nn.CirculateFire(1.0, 1.0, 1, theta_reset=1.0, reset="hard"), "and reset='soft', got 'positive'"),
+        (lambda: nd.nn.CirculateFire(theta_reset=[1.0, 2.0])(torch.ones(2, 3, 4)), r"theta_reset has shape \(2,\)"),
         (lambda: nd.nn.Integrator(beta_syn=[0.5, 0.5])(torch.ones(2, 3, 4)), r"beta_syn has shape \(2,\)"),
         (lambda: nd.nn.LIF()(torch.ones(4)), r"expected an input of shape \(T, B, ...\)"),
     ],
@@ -376,10 +444,7 @@ def test_mistakes_are_explained(build: Any, message: str) -> None:
         build()
 
 
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [*((kind, ()) for kind in KINDS), *((kind, ("beta_syn",)) for kind in KINDS), ("hard", tuple(VALUES))],
-)
+@pytest.mark.parametrize(("kind", "names"), COMBINED)
 def test_to_and_from_a_float_neuron(kind: str, names: tuple[str, ...]) -> None:
     beta, theta, theta_neg = F([[0.25, 0.5, 0.75]]), F([[0.9, 1.1, 1.3]]), F([[0.8, 1.2, 1.4]])
     more = {name: F([VALUES[name]]) for name in names}
@@ -401,7 +466,7 @@ def test_to_and_from_a_float_neuron(kind: str, names: tuple[str, ...]) -> None:
         part(neuron.kind, "torch").to_neuron(model, (3,))
 
 
-@pytest.mark.parametrize("names", [(), ("beta_syn",), ("beta_syn", "drift")])
+@pytest.mark.parametrize("names", [(), ("beta_syn",), ("drift",), ("beta_syn", "drift")])
 def test_an_integrator_to_and_from_a_float_neuron(names: tuple[str, ...]) -> None:
     more = {name: F([VALUES[name]]) for name in names}
     model = nd.nn.Integrator(F([[0.25, 0.5, 1.0]]), **more)
@@ -421,14 +486,28 @@ def test_what_does_nothing_is_not_stored() -> None:
     assert set(part("lif", "torch").to_neuron(lif, (2,)).params) == {"beta", "theta", "beta_syn"}
     li = nd.nn.Integrator(beta_syn=0.5, drift=0.0)
     assert set(part("li", "torch").to_neuron(li, (2,)).params) == {"beta", "beta_syn"}
+    cf = nd.nn.CirculateFire(theta=[0.5, 0.75], theta_reset=[0.5, 0.75], drift=0.0)
+    assert not {"theta_reset", "drift"} & set(part("cf", "torch").to_neuron(cf, (2,)).params)
+    one = nd.nn.CirculateFire(theta=[0.5, 0.75], theta_reset=0.5, drift=[0.0, 0.5])
+    assert {"theta_reset", "drift"} <= set(part("cf", "torch").to_neuron(one, (2,)).params)
     x = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(6)) * 2
+    assert torch.equal(cf(x), nd.nn.CirculateFire(theta=[0.5, 0.75])(x))
     assert torch.equal(lif(x), nd.nn.LIF(reset="hard")(x)) and lif(x).any()
+
+
+def test_a_soft_lif_with_a_drift_is_a_cf_neuron() -> None:
+    lif, x = nd.nn.LIF(drift=0.25), torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(7))
+    neuron = part("cf", "torch").to_neuron(lif, (2,))
+    assert neuron.params["drift"] == 0.25 and neuron.params["circulations"] == 1
+    assert torch.equal(part("cf", "torch").from_neuron(neuron)(x), lif(x)) and lif(x).any()
+    assert not torch.equal(nd.nn.LIF()(x), lif(x))
 
 
 def test_no_new_option_leaves_the_weights_file_as_it_was() -> None:
     assert list(nd.nn.LIF(reset="hard").state_dict()) == ["raw_alpha", "beta", "theta"]
     assert list(nd.nn.CirculateFire(polarity="signed").state_dict()) == ["raw_alpha", "beta", "theta", "theta_neg"]
-    assert "beta_syn" in nd.nn.CirculateFire(beta_syn=0.5).state_dict()
+    options = {"beta_syn": 0.5, "theta_reset": 0.5, "drift": 0.5}
+    assert set(options) <= set(nd.nn.CirculateFire(**options).state_dict())
 
 
 def test_other_modules_are_no_neurons() -> None:

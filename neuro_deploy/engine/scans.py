@@ -5,6 +5,7 @@
     li    s = 0                                        v = h
     lif   s = h > theta                                v = reset where s, else h
     cf    s = #{k in 1..rounds : h > k * theta}        v = h - s * theta; mirrored for negative spikes
+          with theta_reset (no negative spikes)        v = h - s * theta + s * (theta - theta_reset)
 
 All in int32, so that many neurons fit into one vector.  That is exact (with leak(x, f) = sgn(x) * ((|x| * f) >> bits)):
 
@@ -30,8 +31,8 @@ from ..program import Population
 from .jit import compiled, inlined, intrinsic
 
 Array = NDArray[Any]
-SILENT, RESETS, CIRCULATES = 0, 1, 2
-"""How a neuron fires: li, lif, cf."""
+SILENT, RESETS, CIRCULATES, RETURNS = 0, 1, 2, 3
+"""How a neuron fires: li, lif, cf, cf with a theta_reset."""
 FORGETS, REMEMBERS = 1, 2
 """What a current does (0: there is none): `du` is all ones, or not."""
 FAR = 1 << 30
@@ -40,7 +41,7 @@ LANES = 16
 MOST_BITS = 29
 """Of the potential: |leak(v)| + |bias| stays below 2^29."""
 KEEP_U, KEEP_V, EARLY, BIAS, THETA, THETA_NEG, ROUNDS, ROUNDS_NEG, RESET = range(9)
-"""Rows of a neuron's parameters.  EARLY: the bias before the latency, 0."""
+"""Rows of a neuron's parameters.  EARLY: the bias before the latency, 0.   RESET: theta - theta_reset of a cf."""
 
 
 def shifting(name: str) -> Any:
@@ -150,6 +151,13 @@ def circulate(v: Array, s: Array, theta: Array, rounds: Array, most: int, flip: 
 
 
 @inlined
+def give_back(v: Array, s: Array, more: Array) -> None:
+    """v += s * more, which is theta - theta_reset; |s * theta| and |s * theta_reset| fit the potential."""
+    for j in range(v.shape[0]):
+        v[j] = np.int32(v[j] + np.int32(np.int32(s[j]) * more[j]))
+
+
+@inlined
 def copy(row: Array, to: Array, channels: int) -> None:
     """to = row, channels first where they were last."""
     if channels == 1:
@@ -210,10 +218,12 @@ def scan(
             else:
                 for j in range(n):
                     s[j] = 0
-            if fires == CIRCULATES:
+            if fires >= CIRCULATES:
                 circulate(v, s, params[THETA], params[ROUNDS], rounds, 0)
                 if rounds_neg > 0:
                     circulate(v, s, params[THETA_NEG], params[ROUNDS_NEG], rounds_neg, -1)
+            if fires == RETURNS:
+                give_back(v, s, params[RESET])
             if keeps[0]:
                 copy(v[:size], kept[0][r, column + b], channels)
             if keeps[2]:
@@ -257,6 +267,10 @@ def _circulates(p: Mapping[str, Array], registers: Registers) -> dict[int, Array
     return thetas | {ROUNDS: p["rounds"], ROUNDS_NEG: p["rounds_neg"]}
 
 
+def _returns(p: Mapping[str, Array], registers: Registers) -> dict[int, Array]:
+    return _circulates(p, registers) | {RESET: (p["vth"] << registers.threshold_shift) - p["theta_reset"]}
+
+
 Rows = Callable[[Mapping[str, Array], Registers], dict[int, Array]]
 SCANS: Mapping[str, tuple[int, Rows]] = MappingProxyType(
     {"li": (SILENT, _silent), "lif": (RESETS, _resets), "cf": (CIRCULATES, _circulates)}
@@ -269,7 +283,7 @@ def scan_of(population: Population, registers: Registers, channels: int = 1) -> 
     p, size = population.params, population.size
     if population.kind not in SCANS or registers.v_bits > MOST_BITS or spec(population.kind).check(p, registers):
         return None
-    fires, rows_of = SCANS[population.kind]
+    fires, rows_of = SCANS[population.kind] if "theta_reset" not in p else (RETURNS, _returns)
     rows = {KEEP_V: registers.unity - p["dv"], BIAS: bias_of(p), **rows_of(p, registers)}
     memory = 0
     if "du" in p:

@@ -186,10 +186,16 @@ def told_value(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64
     return told
 
 
+def tells_drift(node: nir.NIRNode) -> bool:
+    """True if our metadata calls v_leak a drift; else it is an offset of the input in a node without a current."""
+    return isinstance(node.metadata, dict) and "drift" in node.metadata.get(METADATA, {})
+
+
 def drift_of(name: str, node: Any, dt: float) -> dict[str, NDArray[np.float32]]:
-    """The parameter `drift` = v_leak*dt/tau_mem of a current-based node; nothing if it is 0."""
+    """The parameter `drift` = v_leak*dt/tau of a node, tau_mem of a current-based one; nothing if it is 0."""
+    tau = node.tau_mem if hasattr(node, "tau_mem") else node.tau
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.asarray(node.v_leak * (dt / np.asarray(node.tau_mem, np.float64)))
+        found = np.asarray(node.v_leak * (dt / np.asarray(tau, np.float64)))
     return {"drift": told_value(name, node, "drift", found)} if np.any(found != 0) else {}
 
 

@@ -146,8 +146,8 @@ class Neuron(nn.Module, ABC):
 
     Call: x (T, B, *shape) -> `output` of each step, (T, B, *shape), in the dtype of the parameters (float32), to which
     x is converted first, under autocast too.
-    beta, beta_syn: leaks, [0, 1].   drift: None, unless a kind takes one; a constant that moves the potential but not
-    the current.   All float32, one number or one per neuron (of the population's shape).
+    beta, beta_syn: leaks, [0, 1].   drift: a constant that moves the potential but not the current, finite; None: none.
+    All float32, one number or one per neuron (of the population's shape).
     Raises: InputError.
     """
 
@@ -155,12 +155,12 @@ class Neuron(nn.Module, ABC):
     beta_syn: Tensor | None
     drift: Tensor | None
 
-    def __init__(self, beta: Parameter, beta_syn: Parameter | None = None) -> None:
+    def __init__(self, beta: Parameter, beta_syn: Parameter | None = None, drift: Parameter | None = None) -> None:
         super().__init__()
         where = type(self).__name__
         self.register_buffer("beta", parameter(where, "beta", beta, LEAK))
         self.register_buffer("beta_syn", None if beta_syn is None else parameter(where, "beta_syn", beta_syn, LEAK))
-        self.register_buffer("drift", None)
+        self.register_buffer("drift", None if drift is None else parameter(where, "drift", drift, FINITE))
 
     @abstractmethod
     def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -252,7 +252,7 @@ class Stepper:
 class SpikingNeuron(Neuron):
     """A population that fires at a threshold, with a surrogate gradient; a kind's module says how by `fire`.
 
-    Call: x (T, B, *shape) -> spikes (T, B, *shape), whole numbers; see Neuron for the equations, beta, beta_syn.
+    Call: x (T, B, *shape) -> spikes (T, B, *shape), whole numbers; see Neuron for the equations, beta, beta_syn, drift.
     theta: threshold, > 0; float32, one number or one per neuron (of the population's shape).
     surrogate, alpha: the smooth bump that stands for ds/dh in the backward pass, and its sharpness at the start, > 0.
     steps: T.  Then alpha is learned for each time step (TSL-SG), of shape (T,), and training with another T is refused;
@@ -268,12 +268,13 @@ class SpikingNeuron(Neuron):
         theta: Parameter,
         *,
         beta_syn: Parameter | None = None,
+        drift: Parameter | None = None,
         surrogate: str = "sigmoid",
         alpha: float | Sequence[float] = DEFAULT_ALPHA,
         steps: int | None = None,
         learnable_alpha: bool = True,
     ) -> None:
-        super().__init__(beta, beta_syn)
+        super().__init__(beta, beta_syn, drift)
         self.register_buffer("theta", parameter(type(self).__name__, "theta", theta))
         if surrogate not in SURROGATES:
             raise InputError(f"{type(self).__name__}: surrogate '{surrogate}' is unknown; use {', '.join(SURROGATES)}")
@@ -333,13 +334,6 @@ def parameter(where: str, name: str, value: Parameter, allowed: Range = POSITIVE
         got = tensor[~good].flatten()[0].item() if tensor.numel() else "nothing"
         raise InputError(f"{where}: {name} must be {allowed.words}, got {got}")
     return tensor
-
-
-def drift_of(where: str, drift: Parameter | None, beta_syn: Parameter | None) -> Tensor | None:
-    """A drift as a new float32 tensor, or None.  Raises: InputError unless it is finite and beside a current."""
-    if drift is not None and beta_syn is None:
-        raise InputError(f"{where}: drift needs beta_syn; without a current, add the constant to the input")
-    return None if drift is None else parameter(where, "drift", drift, FINITE)
 
 
 def read_parameter(neuron: FloatNeuron, name: str) -> Tensor:

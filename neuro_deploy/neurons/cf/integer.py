@@ -2,7 +2,7 @@
 
     h : see neurons/integer.py
     s = #{k in 1..K : h > k * theta} - #{k in 1..K_neg : h < -k * theta_neg}          theta = vth << 6, strict
-    v = h - s * theta   (s >= 0),   h - s * theta_neg   (s < 0)
+    v = h - s * theta_reset   (s >= 0),   h - s * theta_neg   (s < 0)          theta_reset: theta where it has none
 
 Source: our reading of arXiv 2605.27412, with the registers of Lava's LIF (docs/semantics.md).
 """
@@ -33,5 +33,5 @@ def step(params: Mapping[str, Ints], state: Mapping[str, Ints], a: Ints, biased:
     u, h, events = charge(params, state, a, biased, registers)
     up = rounds(h, theta, params["rounds"])
     down = rounds(-h, theta_neg, params["rounds_neg"])
-    v = h - up * theta + down * theta_neg
+    v = h - up * params.get("theta_reset", theta) + down * theta_neg
     return Step(up - down, visible(v=v, h=h, u=u), visible(v=v, u=u), events)

@@ -6,7 +6,7 @@ potential goes round in a loop over k.  See neurons/lava.py for the interface.
     u = wrap( sgn(u) * ((|u| * (4095 - du)) >> 12) + (a << 6) )           with a current: int32, then into (-2^23, 2^23]
     h = clip( sgn(v) * ((|v| * (4096 - dv)) >> 12) + x + bias )           x = u, or a << 6;  +-(2^23 - 1)
     s = #{k in 1..K : h > k * theta} - #{k in 1..K_neg : h < -k * theta_neg}              theta = vth << 6
-    v = h - s * theta   (s >= 0),   h - s * theta_neg   (s < 0)
+    v = h - s * theta_reset   (s >= 0),   h - s * theta_neg   (s < 0)                     theta_reset: theta if absent
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ U_TOP = 2**23
 class CirculateFire(AbstractProcess):  # type: ignore[misc]
     """The circulate-firing neuron.  shape: (N,); the others: one per neuron.
 
-    leak: what v is multiplied with in a step; 4096 - dv in fixed point (over 4096), beta in float.
+    leak: what v is multiplied with in a step; 4096 - dv in fixed point (over 4096), beta in float.   taken: what one
+    positive spike takes from the potential, in its own units.
     """
 
     def __init__(self, *, shape: tuple[int, ...], **per_neuron: NDArray[Any]) -> None:
@@ -51,6 +52,7 @@ class CirculateFire(AbstractProcess):  # type: ignore[misc]
         self.leak = Var(shape=shape, init=per_neuron["leak"])
         self.vth = Var(shape=shape, init=per_neuron["vth"])
         self.vth_neg = Var(shape=shape, init=per_neuron["vth_neg"])
+        self.taken = Var(shape=shape, init=per_neuron["taken"])
         self.rounds = Var(shape=shape, init=per_neuron["rounds"])
         self.rounds_neg = Var(shape=shape, init=per_neuron["rounds_neg"])
 
@@ -81,7 +83,7 @@ class _Firing(PyLoihiProcessModel):  # type: ignore[misc]
             spikes[(self.h > k * theta) & (k <= self.rounds)] += 1
         for k in range(1, int(self.rounds_neg.max()) + 1):
             spikes[(self.h < -k * theta_neg) & (k <= self.rounds_neg)] -= 1
-        self.v[:] = self.h - spikes * np.where(spikes < 0, theta_neg, theta)
+        self.v[:] = self.h - spikes * np.where(spikes < 0, theta_neg, self.taken)
         self.s_out_buff = spikes
         self.s_out.send(spikes)
 
@@ -101,6 +103,7 @@ class FixedCirculateFire(_Firing):
     leak: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64)
     vth: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
     vth_neg: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=17)
+    taken: NDArray[np.int64] = LavaPyType(np.ndarray, np.int64, precision=24)
 
     def drive(self) -> NDArray[np.int64]:
         """x of this step: what arrives."""
@@ -144,6 +147,7 @@ class FloatCirculateFire(_Firing):
     leak: NDArray[np.float64] = LavaPyType(np.ndarray, float)
     vth: NDArray[np.float64] = LavaPyType(np.ndarray, float)
     vth_neg: NDArray[np.float64] = LavaPyType(np.ndarray, float)
+    taken: NDArray[np.float64] = LavaPyType(np.ndarray, float)
 
     def drive(self) -> NDArray[np.float64]:
         """x of this step: what arrives."""
@@ -178,6 +182,7 @@ def fixed(size: int, params: Mapping[str, NDArray[Any]]) -> Body:
     """A population with integer parameters, each a scalar () or one per neuron (N,)."""
     values = {name: each(params[name], size) for name in ("rounds", "rounds_neg", "vth", "vth_neg", "bias_exp")}
     values["leak"] = each(4096 - params["dv"], size)
+    values["taken"] = each(params["theta_reset"], size) if "theta_reset" in params else values["vth"] * 64
     if "du" not in params:
         return Body(CirculateFire(shape=(size,), **values), FixedCirculateFire, ("v",), ("v", "h"), WITNESS)
     process = CurrentFire(shape=(size,), leak_u=each(4095 - params["du"], size), **values)
@@ -192,6 +197,7 @@ def floating(size: int, params: Mapping[str, NDArray[Any]]) -> Body:
         "leak": each(params["beta"], size),
         "vth": each(params["theta"], size),
         "vth_neg": each(params["theta_neg"], size),
+        "taken": each(params["theta_reset" if "theta_reset" in params else "theta"], size),
         "bias_exp": each(0, size),
     }
     if "beta_syn" not in params:

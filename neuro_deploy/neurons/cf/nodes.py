@@ -6,17 +6,19 @@ A nested NIRGraph, exact for forward Euler at the dt that its metadata names:
                 ^                                        |
                 +--------------- reset <-----------------+
 
-`membrane` is an LI (or, for beta = 1, an I) with unit gain, whose state is h; `threshold_k` fires at h > k*theta;
-`spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta), and NIR's recurrent edge has one step of delay:
-h[t] = beta*h[t-1] + x[t] - beta*theta*s[t-1], which is beta*v[t-1] + x[t].  Signed polarity adds the mirror image
-(`negate`, `threshold_neg_k`, `spikes_neg`: a Scale(-1) that sums them, `reset_neg`).  A synaptic current is an LI
-(or I) `current` with unit gain between input and membrane.  The metadata holds the exact
-parameters; the reader rebuilds the nodes from it and refuses a graph that differs.
+`membrane` is an LI (or, for beta = 1, an I) with unit gain, whose state is h, and v_leak = drift*tau/dt;
+`threshold_k` fires at h > k*theta; `spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta_reset), and
+NIR's recurrent edge has one step of delay: h[t] = beta*h[t-1] + x[t] + drift - beta*theta_reset*s[t-1], which is
+beta*v[t-1] + x[t] + drift.  Signed polarity adds the mirror image (`negate`, `threshold_neg_k`, `spikes_neg`: a
+Scale(-1) that sums them, `reset_neg`).  A synaptic current is an LI (or I) `current` with unit gain between input and
+membrane.  The metadata holds the exact parameters; the reader rebuilds the nodes from it and refuses a graph that
+differs.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import nir
@@ -27,24 +29,42 @@ from ...errors import UnsupportedError, Violation
 from ..base import METADATA, FloatNeuron, storable
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
-OPTIONAL = ("beta_syn",)
+OPTIONAL = ("beta_syn", "theta_reset", "drift")
 
 
-def _membrane(beta: NDArray[np.float64], dt: float) -> nir.NIRNode:
+def _membrane(beta: NDArray[np.float64], drift: NDArray[np.float64], dt: float) -> nir.NIRNode:
     if np.all(beta == 1):
         return nir.I(r=np.full(beta.shape, 1.0 / dt, np.float32))
-    if np.any(beta >= 1):
-        raise UnsupportedError(
-            "cannot write a CF population to NIR",
-            [Violation("beta", "mixes 1 (an integrator) and smaller values", "split the population in two")],
-        )
     tau = dt / (1.0 - beta)
-    return nir.LI(tau=tau.astype(np.float32), r=(tau / dt).astype(np.float32), v_leak=np.zeros(beta.shape, np.float32))
+    v_leak = (drift * tau / dt).astype(np.float32)
+    return nir.LI(tau=tau.astype(np.float32), r=(tau / dt).astype(np.float32), v_leak=v_leak)
+
+
+def _violations(params: Mapping[str, NDArray[np.float32]]) -> list[Violation]:
+    """What these nodes cannot say."""
+    found = []
+    for name in ("beta", "beta_syn"):
+        leak = params.get(name, np.zeros((), np.float32))
+        if np.any(leak >= 1) and not np.all(leak == 1):
+            what = "mixes 1 (an integrator) and smaller values"
+            found.append(Violation(name, what, "split the population in two"))
+    if np.all(params["beta"] == 1) and np.any(params.get("drift", np.float32(0)) != 0):
+        what = "beside beta = 1 cannot be said: nir.I has no v_leak"
+        found.append(Violation("drift", what, "use a leak below 1, or add the constant to the input"))
+    if "theta_reset" in params and not np.all(params["theta_reset"] > 0):
+        what = f"{np.min(params['theta_reset']):g} is not above 0"
+        found.append(Violation("theta_reset", what, "take away something above 0 in each round"))
+    if "theta_reset" in params and params["circulations_neg"] > 0:
+        what = "beside signed spikes has no meaning"
+        found.append(Violation("theta_reset", what, "use positive polarity, or no theta_reset"))
+    return found
 
 
 def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
     """The nested graph of a CF population.  dt: seconds.  Raises: UnsupportedError."""
     shape = neuron.shape
+    if violations := _violations(neuron.params):
+        raise UnsupportedError("cannot write a CF population to NIR", violations)
 
     def full(name: str) -> NDArray[np.float64]:
         return np.broadcast_to(neuron.params[name], shape).astype(np.float64)
@@ -52,17 +72,17 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
     def scale(values: NDArray[np.float64]) -> nir.Scale:
         return nir.Scale(scale=values.astype(np.float32))
 
-    beta, one = full("beta"), np.ones(shape)
+    beta, one, none = full("beta"), np.ones(shape), np.zeros(shape)
     nodes: dict[str, nir.NIRNode] = {
         "input": nir.Input(input_type={"input": np.array(shape)}),
-        "membrane": _membrane(beta, dt),
+        "membrane": _membrane(beta, full("drift") if "drift" in neuron.params else none, dt),
         "spikes": scale(one),
-        "reset": scale(-beta * full("theta")),
+        "reset": scale(-beta * full("theta_reset" if "theta_reset" in neuron.params else "theta")),
         "output": nir.Output(output_type={"output": np.array(shape)}),
     }
     edges = [("spikes", "reset"), ("reset", "membrane"), ("spikes", "output")]
     if "beta_syn" in neuron.params:
-        nodes["current"] = _membrane(full("beta_syn"), dt)
+        nodes["current"] = _membrane(full("beta_syn"), none, dt)
     way = [name for name in ("input", "current", "membrane") if name in nodes]
     edges += itertools.pairwise(way)
     for k in range(1, int(neuron.params["circulations"]) + 1):

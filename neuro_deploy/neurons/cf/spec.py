@@ -1,16 +1,21 @@
 """CF in float, in NIR and as integers.
 
-    h[t] = beta * v[t-1] + x[t]
+    h[t] = beta * v[t-1] + x[t] (+ drift)
     s[t] = #{k in 1..K : h[t] > k * theta} - #{k in 1..K_neg : h[t] < -k * theta_neg}
-    v[t] = h[t] - theta * s[t]    (s >= 0),    h[t] - theta_neg * s[t]    (s < 0)
+    v[t] = h[t] - theta_reset * s[t]    (s >= 0),    h[t] - theta_neg * s[t]    (s < 0)
 
 Source: our reading of arXiv 2605.27412 (an abstract without equations); the limit of reset by subtraction without
 refractory time in Moser and Lunglmayr, arXiv 2402.07954.
 
 Float parameters (float32; scalar or one per neuron unless said): `beta` [0, 1], `theta` > 0, `theta_neg` > 0,
-`circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity); optionally `beta_syn`
-[0, 1], the leak of a synaptic current, u[t] = beta_syn * u[t-1] + a[t], which is then x.
-Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`; `du` with a current.
+`circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity).  Optionally:
+`beta_syn` [0, 1], the leak of a synaptic current, u[t] = beta_syn * u[t-1] + a[t], which is then x;
+`theta_reset` > 0, what one round takes away (theta if absent), with positive polarity only: theta/beta is a reset that
+    acts after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1], and with theta = nextafter(t, 0), theta_reset = t
+    a neuron fires at h >= t;
+`drift`, a constant that moves the potential but not the current.
+Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`; `du` with a current;
+`theta_reset` in units of the potential (64ths of a weight unit).
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from ..base import (
     Interval,
     Levels,
     Quantized,
+    Rounding,
     bias_ranges,
     charge_bounds,
     leak_ranges,
@@ -65,15 +71,19 @@ class CFSpec:
         return neuron.flat("theta")
 
     def anchor_limit(self, neuron: FloatNeuron, target: Target) -> int:
-        """K * (vth << 6) must stay below the potential's limit."""
+        """K * (vth << 6), and K * theta_reset, rounded, must stay below the potential's limit."""
         up, down = int(neuron.params["circulations"]), int(neuron.params["circulations_neg"])
         ratio = float((neuron.flat("theta_neg") / neuron.flat("theta")).max()) if down else 0.0
         registers = target.registers.v_limit >> target.state.input_shift.value
         rounds = max(up, int(np.ceil(down * ratio)), 1)
-        return int(min(threshold_limit(target) / max(1.0, ratio), registers // rounds))
+        most = min(threshold_limit(target) / max(1.0, ratio), registers // rounds)
+        if "theta_reset" in neuron.params:
+            ratio = float((neuron.flat("theta_reset") / neuron.flat("theta")).max())
+            most = min(most, (target.registers.v_limit / up - 1) / ratio / (1 << target.state.input_shift.value))
+        return int(most)
 
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
-        """theta and theta_neg in units; both leaks to 12 bits."""
+        """theta and theta_neg in units, theta_reset in 64ths of a unit; both leaks to 12 bits."""
         params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
         current = quantize_current(name, neuron, target, always=False)
         roundings, violations = roundings + current.roundings, violations + current.violations
@@ -85,7 +95,12 @@ class CFSpec:
             roundings.append(rounding)
         violations += self._limits(name, up, down, target)
         whole = {"rounds": np.asarray(up), "rounds_neg": np.asarray(down)}
-        return Quantized({**params, **current.params, "vth": vth, "vth_neg": vth_neg, **whole}, roundings, violations)
+        params = {**params, **current.params, "vth": vth, "vth_neg": vth_neg, **whole}
+        if "theta_reset" in neuron.params:
+            wanted, step = neuron.flat("theta_reset"), unit / (1 << target.state.input_shift.value)
+            params["theta_reset"] = np.maximum(1, np.rint(wanted / step)).astype(np.int64)
+            roundings.append(Rounding.of(name, "theta_reset", params["theta_reset"] * step, wanted))
+        return Quantized(params, roundings, violations)
 
     def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
         found = []
@@ -114,7 +129,7 @@ class CFSpec:
         return found
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
-        """Registers as in Lava's LIF; rounds * (vth << 6) below 2^23."""
+        """Registers as in Lava's LIF; rounds * (vth << 6) and rounds * theta_reset below 2^23."""
         ranges = {
             **leak_ranges(registers),
             "vth": threshold_range(registers),
@@ -122,14 +137,21 @@ class CFSpec:
             "rounds": (1, MAX_ROUNDS),
             "rounds_neg": (0, MAX_ROUNDS),
             **bias_ranges(registers),
+            "theta_reset": (1, registers.v_limit),
         }
-        problems = register_problems(params, ranges, optional=("du",))
+        problems = register_problems(params, ranges, optional=("du", "theta_reset"))
         if not problems:
             for vth, most in (("vth", "rounds"), ("vth_neg", "rounds_neg")):
                 top = int((params[most] * (params[vth] << registers.threshold_shift)).max())
                 if top > registers.v_limit:
                     shifted = f"{most} * ({vth} << {registers.threshold_shift})"
                     problems.append(f"{shifted} = {top} is not below 2^{registers.v_bits - 1}")
+        if not problems and "theta_reset" in params:
+            top = int((params["rounds"] * params["theta_reset"]).max())
+            if top > registers.v_limit:
+                problems.append(f"rounds * theta_reset = {top} is not below 2^{registers.v_bits - 1}")
+            if params["rounds_neg"].any():
+                problems.append("theta_reset needs rounds_neg = 0")
         return problems
 
     def spike_range(self, params: Mapping[str, Ints]) -> tuple[int, int]:
@@ -148,8 +170,11 @@ class CFSpec:
     def bounds(
         self, params: Mapping[str, Ints], total: Interval, steps: int, registers: Registers, idle: int = 0
     ) -> dict[str, Interval]:
-        """Firing leaves at most max(theta, h - K * theta)."""
+        """Firing leaves at most max(theta, h - K * theta); with theta_reset see `_left`."""
         theta, rounds, theta_neg, rounds_neg = self.levels(params, registers)
+        if "theta_reset" in params:
+            taken = params["theta_reset"]
+            return charge_bounds(params, total, steps, idle, registers, lambda h: _left(h, theta, rounds, taken))
 
         def leave(h: Interval) -> Interval:
             high = np.minimum(h.high, np.maximum(theta, h.high - rounds * theta))
@@ -159,6 +184,21 @@ class CFSpec:
             return Interval(low, high)
 
         return charge_bounds(params, total, steps, idle, registers, leave)
+
+
+def _left(h: Interval, theta: Ints, rounds: Ints, taken: Ints) -> Interval:
+    """The values of h - taken * s that belong to an interval of h, s = #{k in 1..rounds : h > k * theta}.
+
+    h - taken * s grows with h but for a step where each s begins: k * theta + 1 is the least h with s = k,
+    (k + 1) * theta the largest.  What is left there is linear in k, so the first and the last of these steps decide.
+    """
+    least, most = (np.clip((end - 1) // theta, 0, rounds) for end in (h.low, h.high))
+    low, high = h.low - taken * least, h.high - taken * most
+    first, last = least * (theta - taken) + theta, (most - 1) * (theta - taken) + theta
+    steps = most > least
+    high = np.where(steps, np.maximum(high, np.maximum(first, last)), high)
+    low = np.where(steps, np.minimum(low, np.minimum(first, last) + 1 - taken), low)
+    return Interval(low, high)
 
 
 SPEC = CFSpec()

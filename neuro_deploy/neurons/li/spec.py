@@ -3,10 +3,10 @@
     u[t] = beta_syn * u[t-1] + x[t]                          only with a synaptic current; else u = x
     h[t] = v[t] = beta * v[t-1] + u[t] (+ drift);   s[t] = 0
 
-Float parameters (float32, scalar or one per neuron): `beta` [0, 1]; optionally `beta_syn` [0, 1], and with it `drift`,
-a constant that moves the potential but not the current.
-NIR, under forward Euler at dt: `nir.LI` (beta = 1 - dt/tau, input gain r*dt/tau, offset v_leak*dt/tau), `nir.I`
-(beta = 1, gain r*dt), `nir.CubaLI` (as CubaLIF in neurons/lif/nodes.py).
+Float parameters (float32, scalar or one per neuron): `beta` [0, 1]; optionally `beta_syn` [0, 1], and `drift`, a
+constant that moves the potential but not the current.
+NIR, under forward Euler at dt: `nir.LI` (beta = 1 - dt/tau, input gain r*dt/tau, offset v_leak*dt/tau, which our
+metadata may call a drift), `nir.I` (beta = 1, gain r*dt), `nir.CubaLI` (as CubaLIF in neurons/lif/nodes.py).
 Integer parameters: `du`, `dv`, `bias_mant`, `bias_exp`.  Nothing fixes the scale, so the largest weight does; all
 neurons have one scale, so that their potentials can be compared.
 """
@@ -38,6 +38,7 @@ from ..base import (
     quantize_leak,
     register_problems,
     storable,
+    tells_drift,
     told_kind,
     told_value,
 )
@@ -55,7 +56,9 @@ class LISpec:
         if type(node) is nir.I:
             return FloatNeuron("li", np.shape(node.r), {"beta": np.asarray(1.0)})
         if type(node) is nir.LI:
-            return FloatNeuron("li", np.shape(node.tau), {"beta": self._leak(name, node, "beta", node.tau, dt)})
+            params = {"beta": self._leak(name, node, "beta", node.tau, dt)}
+            params |= drift_of(name, node, dt) if tells_drift(node) else {}
+            return FloatNeuron("li", np.shape(node.tau), params)
         if type(node) is not nir.CubaLI:
             return None
         beta = self._leak(name, node, "beta", node.tau_mem, dt)
@@ -72,12 +75,12 @@ class LISpec:
                 return input_drive(np.asarray(node.r, np.float64) * dt, np.asarray(0.0))
             if type(node) is nir.LI:
                 rate = dt / np.asarray(node.tau, np.float64)
-                return input_drive(node.r * rate, node.v_leak * rate)
+                return input_drive(node.r * rate, np.asarray(0.0) if tells_drift(node) else node.v_leak * rate)
             current = node.w_in * (dt / np.asarray(node.tau_syn, np.float64))
             return input_drive(current * node.r * (dt / np.asarray(node.tau_mem, np.float64)), np.asarray(0.0))
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-        """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones or beside a current."""
+        """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones, current or drift."""
 
         def tau_of(name: str) -> NDArray[np.float64]:
             leak = np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float64)
@@ -91,17 +94,18 @@ class LISpec:
 
         kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
         told = {METADATA: {"kind": "li", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
-        if np.all(neuron.params["beta"] == 1) and "beta_syn" not in neuron.params:
+        drift = np.broadcast_to(neuron.params.get("drift", np.float32(0)), neuron.shape)
+        if np.all(neuron.params["beta"] == 1) and "beta_syn" not in neuron.params and not drift.any():
             return nir.I(r=np.full(neuron.shape, 1.0 / dt, np.float32), metadata=told)
         tau, r = tau_of("beta").astype(np.float32), (tau_of("beta") / dt).astype(np.float32)
+        v_leak = (drift * tau_of("beta") / dt).astype(np.float32)
         if "beta_syn" not in neuron.params:
-            return nir.LI(tau=tau, r=r, v_leak=np.zeros(neuron.shape, np.float32), metadata=told)
-        drift = np.broadcast_to(neuron.params.get("drift", np.float32(0)), neuron.shape)
+            return nir.LI(tau=tau, r=r, v_leak=v_leak, metadata=told)
         return nir.CubaLI(
             tau_syn=tau_of("beta_syn").astype(np.float32),
             tau_mem=tau,
             r=r,
-            v_leak=(drift * tau_of("beta") / dt).astype(np.float32),
+            v_leak=v_leak,
             w_in=(tau_of("beta_syn") / dt).astype(np.float32),
             metadata=told,
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import FloatNeuron
-from ..torch import Neuron, Parameter, State, drift_of, read_optional, read_parameter, write_optional, write_parameter
+from ..torch import Neuron, Parameter, State, read_optional, read_parameter, write_optional, write_parameter
 
 
 class Integrator(Neuron):
@@ -21,15 +21,14 @@ class Integrator(Neuron):
     Call: x (T, B, *shape) -> potentials v (T, B, *shape) in float32.  `observe` sees spikes of zeros.
 
     beta: leak, [0, 1]; 1 sums without forgetting.   beta_syn: leak of a synaptic current, [0, 1]; None: no current.
-    drift: a constant added to the potential, finite; of imported networks (nir.CubaLI with v_leak), with beta_syn only.
+    drift: a constant added to the potential, finite.
     All float32, one number or one per neuron (*shape).   Raises: InputError.
     """
 
     def __init__(
         self, beta: Parameter = 0.9, *, beta_syn: Parameter | None = None, drift: Parameter | None = None
     ) -> None:
-        super().__init__(beta, beta_syn)
-        self.register_buffer("drift", drift_of(type(self).__name__, drift, beta_syn))
+        super().__init__(beta, beta_syn, drift)
 
     def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """No spikes, and the potential as it is.  h: (B, *shape)."""

@@ -1,6 +1,6 @@
 """LIF as NIR nodes, and back, under forward Euler at dt.
 
-    nir.LIF         beta = 1 - dt/tau        input gain r*dt/tau, offset v_leak*dt/tau
+    nir.LIF         beta = 1 - dt/tau        input gain r*dt/tau, offset v_leak*dt/tau (or our drift)
     nir.IF          beta = 1                 input gain r*dt
     nir.Threshold   beta = 0                 no memory: s = x > threshold
     nir.CubaLIF     beta = 1 - dt/tau_mem    beta_syn = 1 - dt/tau_syn; input gain w_in*dt/tau_syn * r*dt/tau_mem (the
@@ -19,7 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron, drift_of, input_drive, leak_per_step, storable, told_kind, told_value
+from ..base import (
+    METADATA,
+    FloatNeuron,
+    drift_of,
+    input_drive,
+    leak_per_step,
+    storable,
+    tells_drift,
+    told_kind,
+    told_value,
+)
 
 
 def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
@@ -33,7 +43,9 @@ def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
 
 def _lif(name: str, node: Any, dt: float) -> FloatNeuron:
     beta = told_value(name, node, "beta", leak_per_step(node.tau, dt))
-    return FloatNeuron("lif", np.shape(node.v_threshold), {"beta": beta, "theta": node.v_threshold, **_reset(node)})
+    params = {"beta": beta, "theta": node.v_threshold, **_reset(node)}
+    params |= drift_of(name, node, dt) if tells_drift(node) else {}
+    return FloatNeuron("lif", np.shape(node.v_threshold), params)
 
 
 def _if(name: str, node: Any, dt: float) -> FloatNeuron:
@@ -75,11 +87,11 @@ def drive(node: Any, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64
             current = node.w_in * (dt / np.asarray(node.tau_syn, np.float64))
             return input_drive(current * node.r * (dt / np.asarray(node.tau_mem, np.float64)), np.asarray(0.0))
         rate = dt / np.asarray(node.tau, np.float64)
-        return input_drive(node.r * rate, node.v_leak * rate)
+        return input_drive(node.r * rate, np.asarray(0.0) if tells_drift(node) else node.v_leak * rate)
 
 
 def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-    """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones or beside a current."""
+    """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones, current or drift."""
 
     def full(name: str) -> NDArray[np.float64]:
         return np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float64)
@@ -92,7 +104,8 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
     kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
     metadata = {METADATA: {"kind": "lif", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
     common = {"v_threshold": stored(full("theta")), "v_reset": reset, "metadata": metadata}
-    if np.all(beta == 1) and "beta_syn" not in neuron.params:
+    drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
+    if np.all(beta == 1) and "beta_syn" not in neuron.params and not drift.any():
         return nir.IF(r=np.full(neuron.shape, 1.0 / dt, np.float32), **common)
     if np.any(beta >= 1) or ("beta_syn" in neuron.params and np.any(full("beta_syn") >= 1)):
         raise UnsupportedError(
@@ -101,9 +114,8 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         )
     tau = dt / (1.0 - beta)
     if "beta_syn" not in neuron.params:
-        return nir.LIF(tau=stored(tau), r=stored(tau / dt), v_leak=np.zeros(neuron.shape, np.float32), **common)
+        return nir.LIF(tau=stored(tau), r=stored(tau / dt), v_leak=stored(drift * tau / dt), **common)
     tau_syn = dt / (1.0 - full("beta_syn"))
-    drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
     return nir.CubaLIF(
         tau_syn=stored(tau_syn),
         tau_mem=stored(tau),

@@ -4,7 +4,7 @@
     h[t] = beta * v[t-1] + u[t] (+ drift);   s[t] = h[t] > theta;   v[t] = v_reset where s[t], else h[t]
 
 Float parameters (float32, scalar or one per neuron): `beta` [0, 1], `theta` > 0; optionally `v_reset` (0 if absent),
-`beta_syn` [0, 1], and with it `drift`, a constant that moves the potential but not the current.
+`beta_syn` [0, 1], and `drift`, a constant that moves the potential but not the current.
 NIR, under forward Euler at dt: see nodes.py of this folder.
 Integer parameters: `du`, `dv`, `vth`, `bias_mant`, `bias_exp`, and `v_reset` where it is not 0; du = 4095 is a current
 without memory, dv = 4096 a potential without.

@@ -15,7 +15,6 @@ from ..torch import (
     DEFAULT_ALPHA,
     FINITE,
     Parameter,
-    drift_of,
     parameter,
     read_optional,
     read_parameter,
@@ -40,8 +39,7 @@ class LIF(CirculateFire):
     Call: x (T, B, *shape) -> spikes (T, B, *shape), 0 or 1 in float32.
 
     beta: leak, [0, 1].   theta: threshold, > 0.   beta_syn: leak of a synaptic current, [0, 1]; None: no current.
-    v_reset: finite, hard reset only; None: 0.   drift: a constant added to the potential, finite; of imported networks
-    (nir.CubaLIF with v_leak), so with beta_syn and a hard reset only.
+    v_reset: finite, hard reset only; None: 0.   drift: a constant added to the potential, finite.
     All float32, one number or one per neuron (*shape).
     surrogate, alpha, steps, learnable_alpha: see SpikingNeuron.   detach_reset: True keeps gradients out of the reset.
     Raises: InputError.
@@ -70,6 +68,7 @@ class LIF(CirculateFire):
             1,
             reset=reset,
             beta_syn=beta_syn,
+            drift=drift,
             surrogate=surrogate,
             alpha=alpha,
             steps=steps,
@@ -77,10 +76,9 @@ class LIF(CirculateFire):
             detach_reset=detach_reset,
         )
         where = type(self).__name__
-        if reset != "hard" and (v_reset is not None or drift is not None):
-            raise InputError(f"{where}: v_reset and drift need reset='hard', got {reset!r}")
+        if reset != "hard" and v_reset is not None:
+            raise InputError(f"{where}: v_reset needs reset='hard', got {reset!r}")
         self.register_buffer("v_reset", None if v_reset is None else parameter(where, "v_reset", v_reset, FINITE))
-        self.register_buffer("drift", drift_of(where, drift, beta_syn))
 
     def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes and the potential that is left.  h: (B, *shape); alpha: ()."""
