@@ -22,6 +22,7 @@ FLOORS = (
     ("engine",),
     ("graph",),
     ("lower", "train", "backends"),
+    ("adapters",),
     ("comparison", "explain", "report"),
     ("road",),
     ("demo",),
@@ -84,7 +85,7 @@ def strangers(path: Path) -> list[str]:
     """Torch or Lava outside their rooms."""
     relative = path.relative_to(PACKAGE).as_posix()
     torch_here = (
-        relative.startswith("train/")
+        relative.startswith(("train/", "adapters/"))
         or relative.startswith("backends/reference")
         or (relative.startswith("neurons/") and path.name == "torch.py")
     )

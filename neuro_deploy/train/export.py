@@ -20,6 +20,7 @@ from ..neurons.base import METADATA
 from ..neurons.torch import SpikingNeuron, observe
 from ..program import Readout, default_rule
 from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
+from .layers import affine, flatten
 
 INPUT, OUTPUT = "input", "output"
 RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "readout")
@@ -50,9 +51,9 @@ def export_nir(
     Raises: InputError; UnsupportedError with everything that NIR cannot hold.
     """
     folded = model if isinstance(model, Folded) else fold(model)
-    _check_arguments(dt, input_shape, metadata or {})
-    if (input_low is None) != (input_high is None):
-        raise InputError("give both input_low and input_high, or neither")
+    check_arguments(dt, input_shape, input_low, input_high)
+    if taken := [key for key in metadata or {} if key in RESERVED]:
+        raise InputError(f"metadata must not hold {', '.join(taken)}; those are arguments, or set by export")
     _check_layers(folded)
     shapes = _shapes(folded, input_shape, steps or 1)
     names = _names(folded)
@@ -78,16 +79,28 @@ def export_nir(
         raise UnsupportedError(TITLE, violations)
     nodes[OUTPUT] = nir.Output(output_type={"output": np.array(shapes[last[0]])})
     edges += [(names[source], OUTPUT) for source in last]
+    modules = {layer.name: layer.module for layer in folded.layers}
+    chosen = readout or Readout(names[last[0]], default_rule(isinstance(modules[last[0]], SpikingNeuron)))
+    told = told_graph(dt, steps, input_low, input_high, input_quantum, chosen) | dict(metadata or {})
+    return nir.NIRGraph(nodes, edges, metadata={METADATA: told}, type_check=False)
+
+
+def told_graph(
+    dt: float,
+    steps: int | None,
+    input_low: float | None,
+    input_high: float | None,
+    input_quantum: float,
+    readout: Readout,
+) -> dict[str, Any]:
+    """Our metadata of a graph (see `export_nir` for the arguments)."""
     told: dict[str, Any] = {"schema": 1, "version": __version__, "dt": dt, "discretization": "forward Euler"}
     if steps is not None:
         told["steps"] = steps
     if input_low is not None and input_high is not None:
         told["input"] = {"low": float(input_low), "high": float(input_high), "quantum": float(input_quantum)}
-    modules = {layer.name: layer.module for layer in folded.layers}
-    chosen = readout or Readout(names[last[0]], default_rule(isinstance(modules[last[0]], SpikingNeuron)))
-    told["readout"] = {k: getattr(chosen, k) for k in ("population", "rule", "start", "stop")}
-    told.update(metadata or {})
-    return nir.NIRGraph(nodes, edges, metadata={METADATA: told}, type_check=False)
+    told["readout"] = {k: getattr(readout, k) for k in ("population", "rule", "start", "stop")}
+    return told
 
 
 def states_of(model: nn.Module, x: NDArray[np.float32]) -> dict[str, dict[str, NDArray[Any]]]:
@@ -135,13 +148,14 @@ def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[st
     return shapes
 
 
-def _check_arguments(dt: float, input_shape: tuple[int, ...], metadata: Mapping[str, Any]) -> None:
+def check_arguments(dt: float, input_shape: tuple[int, ...], input_low: float | None, input_high: float | None) -> None:
+    """Raise InputError for arguments of an export that cannot be right."""
     if not isinstance(dt, (int, float)) or not (np.isfinite(dt) and dt > 0):
         raise InputError(f"dt must be a positive number of seconds, got {dt!r}")
     if not isinstance(input_shape, (tuple, list)) or not all(isinstance(n, int) and n > 0 for n in input_shape):
         raise InputError(f"input_shape must be a tuple of whole numbers without time and batch, got {input_shape!r}")
-    if taken := [key for key in metadata if key in RESERVED]:
-        raise InputError(f"metadata must not hold {', '.join(taken)}; those are arguments, or set by export")
+    if (input_low is None) != (input_high is None):
+        raise InputError("give both input_low and input_high, or neither")
 
 
 def _check_layers(folded: Folded) -> None:
@@ -180,14 +194,9 @@ def _layer(module: nn.Module, given: tuple[int, ...]) -> nir.NIRNode:
 
 @_layer.register
 def _linear(module: nn.Linear, given: tuple[int, ...]) -> nir.NIRNode:
-    arrays = {name: p.detach().numpy().astype(np.float32) for name, p in module.named_parameters()}
-    return nir.Affine(**arrays) if "bias" in arrays else nir.Linear(**arrays)
+    return affine(module)
 
 
 @_layer.register
 def _flatten(module: nn.Flatten, given: tuple[int, ...]) -> nir.NIRNode:
-    if module.start_dim < 2:
-        violation = Violation("Flatten", f"start_dim {module.start_dim} joins time or batch", "use start_dim=2")
-        raise UnsupportedError(TITLE, [violation])
-    end = module.end_dim - 2 if module.end_dim >= 0 else module.end_dim
-    return nir.Flatten(start_dim=module.start_dim - 2, end_dim=end, input_type={"input": np.array(given)})
+    return flatten(module, given, 2, TITLE)

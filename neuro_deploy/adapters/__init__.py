@@ -1,0 +1,27 @@
+"""Networks of other frameworks as NIR graphs, and back.
+
+    layers.py   torch layers that have no time, in both directions, and what a module becomes (Fragment, Kept)
+    chain.py    a model's modules in order -> a NIR graph; a graph -> a chain of links, for the way back
+    FRAMEWORK.py   from_FRAMEWORK(), to_FRAMEWORK() and NEURONS: each class of the framework, and how it is kept
+
+A framework is imported only where its modules are built (`to_...`); reading a model needs its modules alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import cast
+
+from .layers import Kept
+
+FRAMEWORKS: tuple[str, ...] = ()
+"""Names of the files beside this one."""
+
+
+def neurons(framework: str) -> Mapping[str, Kept]:
+    """A framework's neuron classes by name, each with how it is kept ("exact: ...", "refused: ...")."""
+    return cast(Mapping[str, Kept], importlib.import_module(f"{__name__}.{framework}").NEURONS)
+
+
+__all__ = ["FRAMEWORKS", "Kept", "neurons"]

@@ -1,0 +1,297 @@
+"""A model's modules in order -> a NIR graph.
+
+The model is a Sequential (nested too), or any module whose submodules are named in order: code with a time loop of its
+own cannot be traced, and its order is only known to its author.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import fusion
+
+from ..errors import InputError, UnsupportedError, Violation
+from ..graph import read_graph
+from ..graph.nodes import output_shape, read_node
+from ..neurons.base import METADATA
+from ..program import Readout, default_rule
+from ..train.export import INPUT, OUTPUT, check_arguments, told_graph
+from .layers import NORMS, PASSING, TITLE, Fragment, Kept, Shape, is_layer, layer_node
+
+REMEDY = "use Linear, Conv1d, Conv2d, AvgPool2d, Flatten, BatchNorm, Dropout and the neurons that are kept"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A framework: its top package, its neurons, and its own containers and layers, all by class name.
+
+    containers: name -> leading axes inside (0: those outside).   layers: name -> the class of torch that it computes
+    as, over the leading axes.
+    """
+
+    package: str
+    neurons: Mapping[str, Kept]
+    containers: Mapping[str, int] = field(default_factory=dict)
+    layers: Mapping[str, type] = field(default_factory=dict)
+
+    def name_of(self, module: nn.Module) -> str | None:
+        """The class name of a module of this framework; None for another's, a user's subclass too."""
+        kind = type(module)
+        return kind.__name__ if kind.__module__.split(".")[0] == self.package else None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One module of the chain.  leading: axes of its tensors in front of the shape, 1 (batch) or 2 (time, batch)."""
+
+    name: str
+    module: nn.Module
+    leading: int
+
+
+@dataclass(frozen=True)
+class About:
+    """What the file is told besides the network; see `export_nir`."""
+
+    dt: float
+    input_shape: Shape
+    steps: int | None = None
+    input_low: float | None = None
+    input_high: float | None = None
+    input_quantum: float = 0.0
+    readout: Readout | None = None
+
+
+def build(
+    model: nn.Module, family: Family, about: About, layers: Sequence[str] | None = None, leading: int = 1
+) -> nir.NIRGraph:
+    """The NIR graph of a chain of modules; our own reader has read it.
+
+    layers: names of submodules in order; None: the model is a Sequential.   leading: see Item.
+    Raises: InputError; UnsupportedError with everything that is not kept.
+    """
+    check_arguments(about.dt, about.input_shape, about.input_low, about.input_high)
+    violations: list[Violation] = []
+    items = _fold(list(_items(model, family, layers, leading)), family, violations)
+    violations += _misused(model, items, family, layers)
+    chain = _Chain(family, about)
+    for item in items:
+        chain.add(item)
+    graph = chain.close(violations)
+    read_graph(graph)
+    return graph
+
+
+def _items(model: nn.Module, family: Family, layers: Sequence[str] | None, leading: int) -> Iterable[Item]:
+    """The leaves of the chain in order."""
+    if layers is not None:
+        for name in layers:
+            try:
+                module = model.get_submodule(name)
+            except AttributeError as error:
+                known = ", ".join(n for n, _ in model.named_children())
+                raise InputError(f"layers: the model has no submodule '{name}'; it has {known}") from error
+            yield from _leaves(name, module, family, leading)
+    elif _is_container(model, family):
+        yield from _leaves("", model, family, leading)
+    else:
+        known = ", ".join(n for n, _ in model.named_children())
+        raise InputError(
+            f"{type(model).__name__} is not a Sequential; name its submodules in order: layers=[...]; it has {known}"
+        )
+
+
+def _is_container(module: nn.Module, family: Family) -> bool:
+    return type(module) is nn.Sequential or family.name_of(module) in family.containers
+
+
+def _leaves(name: str, module: nn.Module, family: Family, leading: int) -> Iterable[Item]:
+    if not _is_container(module, family):
+        yield Item(name, module, leading)
+        return
+    inside = family.containers.get(family.name_of(module) or "", 0) or leading
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from _leaves(f"{name}.{key}" if name else key, child, family, inside)
+
+
+def _misused(
+    model: nn.Module, items: Sequence[Item], family: Family, layers: Sequence[str] | None
+) -> Iterable[Violation]:
+    """Neurons that stand twice in the chain (they have one state), and modules of the model that nobody named."""
+    seen: dict[int, str] = {}
+    for item in items:
+        if family.name_of(item.module) in family.neurons and id(item.module) in seen:
+            what = f"is the same neurons as {seen[id(item.module)]}, so they share their state"
+            yield Violation(item.name, what, "give each place neurons of its own")
+        seen[id(item.module)] = item.name
+    named = tuple(layers or ())
+    for name, module in model.named_modules() if layers is not None else ():
+        below = any(name == n or name.startswith(f"{n}.") for n in named)
+        kept = is_layer(type(module)) or family.name_of(module) in {**family.neurons, **family.layers}
+        if kept and not below:
+            yield Violation(name, "is part of the model, but layers= does not name it", "name it, or remove it")
+
+
+def _fold(items: Sequence[Item], family: Family, violations: list[Violation]) -> list[Item]:
+    """The chain without batch norm: folded into the layer before it, in float64, then rounded to float32."""
+    kept: list[Item] = []
+    for item in items:
+        if _kind(item, family) not in NORMS:
+            kept.append(item)
+            continue
+        norm: Any = item.module
+        before = kept[-1] if kept else None
+        kind = _kind(before, family) if before is not None else None
+        pairs = {nn.Linear: nn.BatchNorm1d, nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d}
+        own = family.name_of(norm) is not None
+        problems = [
+            (norm.training, "is in training mode, where it uses the batch's statistics", "call model.eval()"),
+            (norm.running_mean is None, "keeps no running statistics", "set track_running_stats=True"),
+            (pairs.get(kind or object) is not _kind(item, family), "does not follow a Linear or Conv", "put it there"),
+            (
+                item.leading > 1 and not own,
+                "takes the batch axis of (T, B, ...) for its channels",
+                "call it step by step",
+            ),
+        ]
+        found = [Violation(item.name, f"{type(norm).__name__} {what}", remedy) for bad, what, remedy in problems if bad]
+        violations += found
+        if not found and before is not None:
+            kept[-1] = replace(before, module=_fused(before.module, norm, kind is nn.Linear))
+    return kept
+
+
+def _kind(item: Item | None, family: Family) -> type:
+    """The class of torch that a module computes as."""
+    if item is None:
+        return object
+    return family.layers.get(family.name_of(item.module) or "", type(item.module))
+
+
+def _fused(layer: nn.Module, norm: nn.Module, linear: bool) -> nn.Module:
+    wide: Any = copy.deepcopy(norm).cpu().double()
+    if wide.weight is None:
+        wide.weight = nn.Parameter(torch.ones_like(wide.running_mean))
+        wide.bias = nn.Parameter(torch.zeros_like(wide.running_mean))
+    fuse: Any = fusion.fuse_linear_bn_eval if linear else fusion.fuse_conv_bn_eval
+    fused: nn.Module = fuse(copy.deepcopy(layer).cpu().double().eval(), wide.eval()).float()
+    return fused
+
+
+class _Chain:
+    """A graph that grows module by module, and what was wrong."""
+
+    def __init__(self, family: Family, about: About) -> None:
+        self.family, self.about = family, about
+        self.nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(input_type={"input": np.array(about.input_shape)})}
+        self.edges: list[tuple[str, str]] = []
+        self.violations: list[Violation] = []
+        self.shape: Shape | None = tuple(about.input_shape)
+        self.last, self.population, self.open = INPUT, "", True
+
+    def add(self, item: Item) -> None:
+        """The next module; what is wrong with it is noted, and the shape goes on as far as it is known."""
+        if type(item.module) in PASSING:
+            if item.module.training and float(getattr(item.module, "p", 0.0)):
+                self.violations.append(Violation(item.name, "drops values in training mode", "call model.eval()"))
+            return
+        own = self.family.name_of(item.module)
+        kept = self.family.neurons.get(own or "")
+        if kept is None and not is_layer(_kind(item, self.family)):
+            what = f"{type(item.module).__name__} is not supported"
+            self.violations.append(Violation(item.name, what, REMEDY))
+            self.shape = None if self.shape is None else _probe(item, self.shape)
+            return
+        self.violations += _dtypes(item)
+        if kept is not None and kept.convert is None:
+            what = f"{own} is not kept exactly ({kept.how.removeprefix('refused: ')})"
+            self.violations.append(Violation(item.name, what, kept.remedy))
+            return
+        if self.shape is None:
+            return
+        try:
+            self._join(item, kept, self.shape)
+        except UnsupportedError as error:
+            for v in error.violations:
+                place = f"{item.name}.{v.node}" if v.node and v.node != item.name else item.name
+                self.violations.append(Violation(place, v.what, v.remedy))
+            self.shape = self.shape if kept is not None else None
+
+    def _join(self, item: Item, kept: Kept | None, shape: Shape) -> None:
+        if kept is not None and kept.convert is not None:
+            fragment = kept.convert(item.module, shape, self.about.dt)
+            self.shape = fragment.shape or shape
+        else:
+            node = layer_node(item.module, shape, item.leading, _kind(item, self.family))
+            fragment = Fragment({"": node})
+            self.shape = output_shape(item.name, read_node(item.name, node, self.about.dt), shape)
+        word = re.sub(r"[^A-Za-z0-9_-]", "_", item.name)
+        names = {local: f"{word}_{local}" if local else word for local in fragment.nodes}
+        for local, node in fragment.nodes.items():
+            if names[local] in {*self.nodes, OUTPUT}:
+                what = f"two nodes would have the name {names[local]}"
+                self.violations.append(Violation(item.name, what, "rename the module"))
+            if not _finite(node):
+                what = "its parameters hold values that are NaN or infinite"
+                self.violations.append(Violation(item.name, what, "train again with a smaller learning rate"))
+            self.nodes[names[local]] = node
+        self.edges += [(self.last, names[local]) for local in fragment.inputs]
+        self.edges += [(names[a], names[b]) for a, b in fragment.edges]
+        self.last = names[fragment.output]
+        self.open = kept is None
+        self.population = word if kept is not None else self.population
+
+    def close(self, violations: Sequence[Violation]) -> nir.NIRGraph:
+        """The graph with its output and our metadata.  Raises: UnsupportedError with all violations."""
+        found = [*violations, *self.violations]
+        readout = self.about.readout
+        if readout is None and self.open and not found:
+            what = "the last module is not a population of neurons, so nothing decides"
+            found.append(Violation(OUTPUT, what, "end in neurons, or give readout="))
+        if found:
+            raise UnsupportedError(TITLE, found)
+        self.nodes[OUTPUT] = nir.Output(output_type={"output": np.array(self.shape)})
+        self.edges.append((self.last, OUTPUT))
+        if readout is None:
+            silent = isinstance(self.nodes[self.population], (nir.LI, nir.I, nir.CubaLI))
+            readout = Readout(self.population, default_rule(not silent))
+        a = self.about
+        told = told_graph(a.dt, a.steps, a.input_low, a.input_high, a.input_quantum, readout)
+        return nir.NIRGraph(self.nodes, self.edges, metadata={METADATA: told}, type_check=False)
+
+
+def _probe(item: Item, shape: Shape) -> Shape | None:
+    """The output shape of a layer of torch that is not kept, so that the modules behind it can be checked too."""
+    if not type(item.module).__module__.startswith("torch."):
+        return None
+    try:
+        with torch.no_grad():
+            return tuple(
+                copy.deepcopy(item.module).cpu()(torch.zeros(*(1,) * item.leading, *shape)).shape[item.leading :]
+            )
+    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _dtypes(item: Item) -> Iterable[Violation]:
+    """Parameters that are not float32 (a 0-d one takes part in float32 arithmetic)."""
+    for name, value in item.module.named_parameters():
+        if value.is_floating_point() and value.ndim and value.dtype != torch.float32:
+            what = f"is {value.dtype}, and the file holds float32"
+            yield Violation(f"{item.name}.{name}", what, "call model.float() and check its accuracy first")
+
+
+def _finite(node: nir.NIRNode) -> bool:
+    if isinstance(node, nir.NIRGraph):
+        return all(_finite(child) for child in node.nodes.values())
+    arrays = [v for v in vars(node).values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    return all(bool(np.isfinite(a).all()) for a in arrays)
