@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,43 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
         raise FormatError(f"{file}: not an .npz file, or damaged ({type(error).__name__}: {error})") from error
 
 
+def join_inputs(
+    inputs: Mapping[str, np.ndarray[Any, Any]], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> np.ndarray[Any, Any]:
+    """Several inputs (T, B, ...) as one (T, B, N): flat, in alphabetical order of their names; one stays as it is.
+
+    shapes: the names and shapes (without T and B) that a network takes, to check them; None: anything.
+    Raises: InputError for names or shapes that do not fit, or different T or B.
+    """
+    wrong = [name for name in inputs if shapes is not None and name not in shapes]
+    missing = [name for name in shapes or () if name not in inputs]
+    if wrong or missing or not inputs:
+        known = ", ".join(shapes or ())
+        raise InputError(f"inputs {', '.join(inputs) or '(none)'} are not those of the network ({known})")
+    arrays = [np.asarray(inputs[name]) for name in sorted(inputs)]
+    for name, x in zip(sorted(inputs), arrays, strict=True):
+        check_input(x, f"input '{name}'")
+        if shapes is not None and x.shape[2:] != shapes[name]:
+            shape = ", ".join(map(str, shapes[name]))
+            raise InputError(f"input '{name}': expected shape (T, B, {shape}), got {x.shape}")
+        if x.shape[:2] != arrays[0].shape[:2]:
+            raise InputError(f"input '{name}' has {x.shape[:2]} steps and samples, others {arrays[0].shape[:2]}")
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate([x.reshape(*x.shape[:2], -1) for x in arrays], axis=2)
+
+
 def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
     """The arrays `input` (T, B, ...) and, if there, `label` (B,) of an .npz file.
 
+    A network with several inputs gets arrays named `input.NAME`, which are joined (see `join_inputs`).
     Raises: FileError, FormatError; InputError for a missing, non-numeric, empty or non-finite input, or labels of
     another length.
     """
     arrays = read_npz(path)
+    several = {name.removeprefix("input."): x for name, x in arrays.items() if name.startswith("input.")}
+    if several and "input" not in arrays:
+        arrays["input"] = join_inputs(several)
     if "input" not in arrays:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise InputError(f"{path}: no array named 'input' of shape (T, B, ...); found {found}")

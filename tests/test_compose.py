@@ -415,11 +415,3 @@ def test_a_readout_that_cannot_work_is_refused(told: dict[str, Any], says: str) 
     graph.metadata["neuro_deploy"]["readout"] = told
     with pytest.raises(UnsupportedError, match=says):
         read_graph(graph)
-
-
-def test_two_inputs_are_refused_before_anything_runs() -> None:
-    graph = two_populations(2 * DT)
-    graph.nodes["more"] = nir.Input({"input": shaped(4)})
-    graph.edges.append(("more", "a"))
-    with pytest.raises(UnsupportedError, match="the network has 2 inputs"):
-        compose(read_graph(graph))

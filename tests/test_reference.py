@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 import neuro_deploy as nd
-from neuro_deploy.errors import InputError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
 from neuro_deploy.neurons.torch import observe
@@ -495,13 +494,6 @@ def test_gradients_go_round_a_loop() -> None:
     x = torch.from_numpy(drawn(rng, 5)).requires_grad_()
     module(x)[-1].sum().backward()
     assert x.grad is not None and x.grad[0].abs().max() > 0
-
-
-def test_several_inputs_are_refused() -> None:
-    nodes = {"one": nir.Input({"input": np.array([4])}), "two": nir.Input({"input": np.array([4])})}
-    nodes |= {"a": lif(4, np.random.default_rng(0)), "output": end(4)}
-    with pytest.raises(InputError, match="the graph has 2 input nodes"):
-        nd.import_nir(networks.graph(nodes, [("one", "a"), ("two", "a"), ("a", "output")]))
 
 
 ENDS = {

@@ -15,6 +15,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, RegisterError, UnsupportedError
 from neuro_deploy.graph import compose, read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
+from neuro_deploy.neurons.base import Scheme
 from neuro_deploy.program import ChipProgram
 
 DT = networks.DT
@@ -285,5 +286,5 @@ def test_a_time_constant_of_one_step_is_no_memory() -> None:
     for dt in (0.02, 0.001, 0.003):
         tau = np.full(3, dt, np.float32)
         node = nir.LIF(tau=tau, r=np.ones(3, "f4"), v_leak=np.zeros(3, "f4"), v_threshold=np.ones(3, "f4"))
-        neuron = spec("lif").read("n", node, dt)
+        neuron = spec("lif").read("n", node, Scheme(dt))
         assert neuron is not None and not neuron.params["beta"].any()

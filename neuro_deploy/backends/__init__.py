@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
-from ..files import check_input
+from ..files import check_input, join_inputs
+from ..graph import joined_name, read_graph
 from ..program import ChipProgram
 from ..trace import VARIABLES, Trace
 from .base import Backend, Job, Progress, quiet
@@ -52,7 +53,7 @@ def load_backend(name: str) -> Backend:
 
 def simulate(
     source: ChipProgram | nir.NIRGraph,
-    x: NDArray[Any],
+    x: NDArray[Any] | Mapping[str, NDArray[Any]],
     backend: str = "sim",
     record: Sequence[str] = ("spikes", "v", "u"),
     samples: int | None = None,
@@ -66,7 +67,8 @@ def simulate(
     """Run a network on an input and record it.
 
     source: a ChipProgram for "sim" and "lava", a NIR graph for "reference" and "lava-float".
-    x: float input (T, B, *shape); it is rounded only by the program's encoder.
+    x: float input (T, B, *shape); it is rounded only by the program's encoder.  Of a network with several inputs:
+        {name: (T, B, *shape)}, or one (T, B, N) of them all, flat and in alphabetical order of their names.
     record: which of spikes, v, h, u; what a backend or a neuron cannot show is left out.
     samples: only the first so many of the batch.
     only: the populations to keep (their names); by default all.  Of a large test set the last one is often enough.
@@ -85,7 +87,7 @@ def simulate(
     unknown = [name for name in record if name not in VARIABLES]
     if unknown or not record:
         raise InputError(f"cannot record {', '.join(unknown) or 'nothing'}; choose from {', '.join(VARIABLES)}")
-    x = np.asarray(x)
+    x = _joined(source, x, dt) if isinstance(x, Mapping) else np.asarray(x)
     check_input(x, "input")
     if samples is not None and (not isinstance(samples, int) or not 1 <= samples <= x.shape[1]):
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
@@ -107,6 +109,15 @@ def simulate(
     if not any(recording.data for recording in trace.populations.values()):
         raise InputError(f"nothing to record: {', '.join(trace.populations)} show none of {', '.join(record)}")
     return trace
+
+
+def _joined(source: ChipProgram | nir.NIRGraph, x: Mapping[str, NDArray[Any]], dt: float | None) -> NDArray[Any]:
+    """Several inputs as the source's one.  Raises: InputError for other names or shapes."""
+    if not isinstance(source, ChipProgram):
+        return join_inputs(x, dict(read_graph(source, dt).inputs))
+    if joined_name(x) != source.encoders[0].name:
+        raise InputError(f"inputs {', '.join(x)} are not those of the program ({source.encoders[0].name})")
+    return join_inputs(x)
 
 
 def _only(trace: Trace, names: tuple[str, ...]) -> Trace:

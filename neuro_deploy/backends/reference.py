@@ -138,6 +138,8 @@ def _total(terms: Sequence[Tensor]) -> Tensor:
 class NIRModule(nn.Module):
     """A network rebuilt from a NIR graph.  Call: (T, B, *input shape) float32 -> (T, B, *output shape).
 
+    A network with several inputs takes {name: tensor}, or one tensor (T, B, N) of them all, flat and in alphabetical
+    order of their names; one with several outputs gives {name: tensor}.
     Integrators (kind li) send their potential, other neurons their spikes.  An input that is late (see graph.Node) is
     the source's output of the step before; in the first step, what it sends while all neurons and inputs are silent.
     `reading` is what the graph said; `keys[name]` is the submodule's name of a NIR node (torch forbids dots).
@@ -151,9 +153,10 @@ class NIRModule(nn.Module):
             self.add_module(self.keys[node.name], MODULES[type(node.operation)](node.operation))
         self.parts = _parts(reading.nodes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """The outputs.  Raises: InputError for inputs of other names or shapes."""
+        x = self._joined(x)
         values: dict[str, Tensor] = {}
-        result = x
         modules = {name: self.get_submodule(key) for name, key in self.keys.items()}
         for node, *rest in self.parts:
             if rest or node.name in node.inputs:
@@ -162,9 +165,21 @@ class NIRModule(nn.Module):
                 continue
             given = x if isinstance(node.operation, Source) else _total([values[name] for name in node.inputs])
             values[node.name] = modules[node.name](given)
-            if isinstance(node.operation, Sink):
-                result = values[node.name]
-        return result
+        sinks = [node.name for node in self.reading.nodes if isinstance(node.operation, Sink)]
+        return values[sinks[0]] if len(sinks) == 1 else {name: values[name] for name in sinks}
+
+    def _joined(self, x: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """The input as the one source takes it."""
+        source = next(n for n in self.reading.nodes if isinstance(n.operation, Source))
+        if isinstance(x, Mapping):
+            given = {name: tuple(part.shape[2:]) for name, part in sorted(x.items())}
+            if given != dict(self.reading.inputs):
+                raise InputError(f"the network takes inputs of shapes {dict(self.reading.inputs)}, got {given}")
+            x = torch.cat([x[name].flatten(2) for name in given], dim=2) if len(x) > 1 else next(iter(x.values()))
+        if tuple(x.shape[2:]) != source.shape:
+            shape = ", ".join(map(str, source.shape))
+            raise InputError(f"input '{source.name}': expected shape (T, B, {shape}), got {tuple(x.shape)}")
+        return x.float()
 
 
 def _word(name: str) -> str:
@@ -179,10 +194,8 @@ def import_nir(path_or_graph: str | os.PathLike[str] | nir.NIRGraph, *, dt: floa
     """
     graph = path_or_graph if isinstance(path_or_graph, nir.NIRGraph) else read_nir(path_or_graph)
     reading = read_graph(graph, dt)
-    for kind, what in ((Source, "input"), (Sink, "output")):
-        count = sum(isinstance(n.operation, kind) for n in reading.nodes)
-        if count != 1:
-            raise InputError(f"the graph has {count} {what} nodes; one is supported")
+    if not any(isinstance(n.operation, Sink) for n in reading.nodes):
+        raise InputError("the graph has no Output node; put one behind what the network answers")
     return NIRModule(reading).eval()
 
 
@@ -198,10 +211,6 @@ class Reference:
         model = import_nir(source, dt=job.dt)
         reading = model.reading
         given = next(n for n in reading.nodes if isinstance(n.operation, Source))
-        if job.x.shape[2:] != given.shape:
-            raise InputError(
-                f"input '{given.name}': expected shape (T, B, {', '.join(map(str, given.shape))}), got {job.x.shape}"
-            )
         x = torch.from_numpy(np.ascontiguousarray(job.x, np.float32))
         with torch.no_grad(), observe(model) as states:
             model(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..graph.nodes import Convolution, Delay, Dense, Diagonal, Flatten, Pool, Sink, Source
+from ..graph.nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
 from ..neurons import part
 from ..neurons.base import FloatNeuron
 
@@ -31,19 +32,28 @@ class DenseModule(nn.Module):
 
 
 class DiagonalModule(nn.Module):
-    """y = scale * x + offset."""
+    """y = scale * x."""
 
     scale: Tensor
-    offset: Tensor | None
 
     def __init__(self, operation: Diagonal) -> None:
         super().__init__()
         self.register_buffer("scale", _tensor(operation.scale))
-        self.register_buffer("offset", None if operation.offset is None else _tensor(operation.offset))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x * self.scale
-        return y if self.offset is None else y + self.offset
+        return x * self.scale
+
+
+class SliceModule(nn.Module):
+    """Some elements of a flat input, in a shape of their own."""
+
+    def __init__(self, operation: Slice) -> None:
+        super().__init__()
+        self.start, self.shape = operation.start, operation.shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = x[:, :, self.start : self.start + math.prod(self.shape)]
+        return part.reshape(*x.shape[:2], *self.shape)
 
 
 class FlattenModule(nn.Module):
@@ -122,13 +132,15 @@ def _neuron(operation: FloatNeuron) -> nn.Module:
     return module
 
 
-def _identity(operation: Source | Sink) -> nn.Module:
+def _identity(operation: Source | Sink | Passing) -> nn.Module:
     return nn.Identity()
 
 
 MODULES: dict[type, Any] = {
     Source: _identity,
     Sink: _identity,
+    Passing: _identity,
+    Slice: SliceModule,
     Dense: DenseModule,
     Diagonal: DiagonalModule,
     Flatten: FlattenModule,

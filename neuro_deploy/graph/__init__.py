@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from .compose import Composed, ComposedPopulation, ComposedSynapse, compose
 from .files import read_nir, write_nir
+from .nesting import joined_name
 from .reading import InputRange, Node, Reading, read_graph
+from .told import assume
 
 __all__ = [
     "Composed",
@@ -17,7 +19,9 @@ __all__ = [
     "InputRange",
     "Node",
     "Reading",
+    "assume",
     "compose",
+    "joined_name",
     "read_graph",
     "read_nir",
     "write_nir",

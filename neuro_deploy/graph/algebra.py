@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..wiring import Conv, Dense, Sparse, Wiring, to_dense, to_sparse
-from .nodes import Convolution, Pool, Shape, two
+from .nesting import Shape
+from .nodes import Convolution, Pool, Slice, two
 
 Floats = NDArray[np.float64]
 DENSE_BELOW = 4096
@@ -27,6 +28,13 @@ def diagonal(values: Floats) -> Sparse:
     """Each to itself, times a number.  values: (N,)."""
     size = len(values)
     return Sparse(np.asarray(values, np.float64), np.arange(size, dtype=np.int32), np.arange(size + 1), size)
+
+
+def slice_of(operation: Slice, shape: Shape) -> Sparse:
+    """The elements of one part of a flat input.  shape: of the input, (N,)."""
+    size = int(np.prod(operation.shape, dtype=np.int64))
+    columns = np.arange(operation.start, operation.start + size, dtype=np.int32)
+    return Sparse(np.ones(size), columns, np.arange(size + 1), shape[0])
 
 
 def diagonal_of(wiring: Wiring) -> Floats | None:

@@ -16,7 +16,8 @@ from ..program import Readout
 from ..wiring import Conv, Wiring
 from ..wiring import Dense as DenseWiring
 from . import algebra
-from .nodes import Convolution, Delay, Dense, Diagonal, Pool, Shape, Sink, Source
+from .nesting import Shape
+from .nodes import Convolution, Delay, Dense, Diagonal, Pool, Slice, Source
 from .reading import InputRange, Node, Reading, unused
 from .timing import place
 
@@ -199,8 +200,9 @@ class _Chains:
             value = value.through(node.name, DenseWiring(operation.weight.astype(np.float64)))
             return value if operation.bias is None else value.plus(operation.bias.astype(np.float64))
         if isinstance(operation, Diagonal):
-            value = value.through(node.name, algebra.diagonal(_flat(operation.scale, node.shape)))
-            return value if operation.offset is None else value.plus(_flat(operation.offset, node.shape))
+            return value.through(node.name, algebra.diagonal(_flat(operation.scale, node.shape)))
+        if isinstance(operation, Slice):
+            return value.through(node.name, algebra.slice_of(operation, shape))
         if isinstance(operation, Convolution):
             wiring = algebra.convolution(operation, shape)
             value = value.through(node.name, wiring)
@@ -239,15 +241,16 @@ def compose(reading: Reading) -> Composed:
         try:
             if isinstance(node.operation, FloatNeuron):
                 drives[node.name] = chains.drive(node)
-            elif isinstance(node.operation, Sink):
-                violations += _borders(reading, node)
         except UnsupportedError as error:
             violations += [v for v in error.violations if v not in violations]
             chains.open.clear()
-    inputs = [n.name for n in reading.nodes if isinstance(n.operation, Source)]
-    if len(inputs) > 1:
-        what = f"the network has {len(inputs)} inputs ({', '.join(inputs)}); a program has one"
-        violations.append(Violation(inputs[1], what, "join them into one Input, and split it by linear nodes"))
+    violations += [
+        Violation(
+            name, "feeds the output without a neuron behind it", "end the network in a population (LIF, CF or LI)"
+        )
+        for name in reading.outputs
+        if name not in reading.neurons
+    ]
     if violations:
         raise UnsupportedError(TITLE, violations)
     one = unused(ONE, [n.name for n in reading.nodes])
@@ -310,16 +313,6 @@ def _synapse_name(drive: _Value, key: Key, target: str, names: dict[str, int]) -
         )
     names[name] = names.get(name, 0) + 1
     return name if names[name] == 1 else f"{name}#{names[name]}"
-
-
-def _borders(reading: Reading, sink: Node) -> list[Violation]:
-    linear = [s for s in sink.inputs if s not in reading.neurons]
-    return [
-        Violation(
-            name, "feeds the output without a neuron behind it", "end the network in a population (LIF, CF or LI)"
-        )
-        for name in linear
-    ]
 
 
 __all__ = ["Composed", "ComposedInput", "ComposedPopulation", "ComposedSynapse", "compose"]

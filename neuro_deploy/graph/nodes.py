@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import UnsupportedError, Violation
 from ..neurons.base import FloatNeuron
+from .nesting import Part, Port, Shape
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Sink:
     """The graph's output."""
 
 
+@dataclass(frozen=True)
+class Passing:
+    """y = x: the Input or Output of a nested graph."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The elements from `start` on of a flat x, in this shape: one Input of several."""
+
+    start: int
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Dense:
     """y = weight @ x + bias.  weight: (N_out, N_in); bias: (N_out,) or None.  x is one-dimensional."""
@@ -40,10 +54,9 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
-    """y = scale * x + offset, element by element; both broadcast against x."""
+    """y = scale * x, element by element; see `fits`."""
 
     scale: NDArray[Any]
-    offset: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,7 @@ class Delay:
     steps: NDArray[np.int64]
 
 
-Operation = Source | Sink | Dense | Diagonal | Flatten | Convolution | Pool | Delay | FloatNeuron
-Shape = tuple[int, ...]
+Operation = Source | Sink | Passing | Slice | Dense | Diagonal | Flatten | Convolution | Pool | Delay | FloatNeuron
 NEURON_NODES = "LIF, IF, CubaLIF, Threshold, LI, I, CubaLI, and our CF"
 Reader = Callable[[Any, float], Operation]
 _READERS: dict[type, Reader] = {}
@@ -104,14 +116,14 @@ def reads(kind: type) -> Callable[[Reader], Reader]:
     return register
 
 
-def read_node(name: str, node: nir.NIRNode, dt: float) -> Operation:
+def read_node(name: str, node: Any, dt: float) -> Operation:
     """The operation of a node that is not a neuron, at dt seconds a step.
 
     Raises: UnsupportedError for an unknown primitive, or one with parameters that we cannot keep.
     """
     reader = _READERS.get(type(node))
     if reader is None:
-        known = ", ".join(sorted(kind.__name__ for kind in _READERS))
+        known = ", ".join(sorted(kind.__name__ for kind in _READERS if issubclass(kind, nir.NIRNode)))
         raise UnsupportedError(
             "cannot read the graph",
             [Violation(name, f"{type(node).__name__} is not supported here", f"supported: {known}, {NEURON_NODES}")],
@@ -130,6 +142,16 @@ def _input(node: nir.Input, dt: float) -> Operation:
 @reads(nir.Output)
 def _output(node: nir.Output, dt: float) -> Operation:
     return Sink()
+
+
+@reads(Port)
+def _port(node: Port, dt: float) -> Operation:
+    return Passing()
+
+
+@reads(Part)
+def _part(node: Part, dt: float) -> Operation:
+    return Slice(node.start, node.shape)
 
 
 @reads(nir.Affine)
@@ -229,8 +251,12 @@ def output_shape(name: str, operation: Operation, shape: Shape | None) -> Shape:
     return _SHAPES[type(operation)](name, operation, shape)
 
 
-def _same(name: str, operation: Sink, shape: Shape) -> Shape:
+def _same(name: str, operation: Sink | Passing, shape: Shape) -> Shape:
     return shape
+
+
+def _sliced(name: str, operation: Slice, shape: Shape) -> Shape:
+    return operation.shape
 
 
 def _dense(name: str, operation: Dense, shape: Shape) -> Shape:
@@ -243,9 +269,9 @@ def _dense(name: str, operation: Dense, shape: Shape) -> Shape:
 
 
 def _diagonal(name: str, operation: Diagonal, shape: Shape) -> Shape:
-    for array in (operation.scale, operation.offset):
-        if array is not None and np.broadcast_shapes(array.shape, shape) != shape:
-            raise _misfit(name, f"scale {array.shape} does not fit an input of shape {shape}", "one per element")
+    if not fits(operation.scale.shape, shape):
+        what = f"scale {operation.scale.shape} does not fit an input of shape {shape}"
+        raise _misfit(name, what, "one per element")
     return shape
 
 
@@ -289,19 +315,27 @@ def _image(name: str, image: Shape, kernel: Shape, operation: Convolution | Pool
 
 
 def _delayed(name: str, operation: Delay, shape: Shape) -> Shape:
-    if operation.steps.shape not in ((), shape):
+    if not fits(operation.steps.shape, shape):
         raise _misfit(name, f"delay {operation.steps.shape} does not fit an input of shape {shape}", "one per element")
     return shape
 
 
+def fits(given: Shape, shape: Shape) -> bool:
+    """True for the shape itself, one number for all, and one of as many axes that broadcasts ((C, 1, 1), say)."""
+    same_axes = len(given) == len(shape) and all(a in (1, b) for a, b in zip(given, shape, strict=True))
+    return same_axes or int(np.prod(given, dtype=np.int64)) == 1
+
+
 def _neuron(name: str, operation: FloatNeuron, shape: Shape) -> Shape:
-    if operation.shape not in (shape, ()):
+    if not fits(operation.shape, shape):
         raise _misfit(name, f"neurons {operation.shape} do not fit an input of shape {shape}", "one per element")
     return shape
 
 
 _SHAPES: dict[type, Callable[[str, Any, Shape], Shape]] = {
     Sink: _same,
+    Passing: _same,
+    Slice: _sliced,
     Dense: _dense,
     Diagonal: _diagonal,
     Flatten: _flattened,

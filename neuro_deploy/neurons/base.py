@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import nir
 import numpy as np
@@ -45,6 +45,63 @@ class FloatNeuron:
 def storable(array: NDArray[np.float32]) -> Any:
     """An array as NIR metadata: a 0-d one becomes a numpy scalar, since `nir.write` compresses every array."""
     return array[()] if array.ndim == 0 else np.array(array)
+
+
+DISCRETIZATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "forward Euler": "leak 1 - dt/tau, input gain dt/tau; as Lava, snnTorch, Norse and SpikingJelly compute",
+        "exponential": "leak exp(-dt/tau), input gain 1 - exp(-dt/tau): exact for an input that is constant in a step",
+        "exponential, impulses": "leak exp(-dt/tau), input gain dt/tau: exact for an impulse at the end of a step",
+    }
+)
+"""How a time constant becomes a leak and a gain per step: name -> rule.
+
+Of two equations in a row (CubaLIF, CubaLI) each is solved for itself, and the second takes the first one's new value.
+"""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How the equations of a NIR file become steps, and what NIR itself leaves open.
+
+    dt: seconds a step.   discretization: a key of DISCRETIZATIONS.
+    reset: of nodes that fire: "value" (to v_reset, as NIR says) or "subtract" (of the threshold, which NIR cannot say).
+    rounds: with "subtract", the most spikes in a step.   at_threshold: fires at h >= theta, not only above.
+    Nodes with our own metadata say for themselves what they are.
+    """
+
+    dt: float
+    discretization: str = "forward Euler"
+    reset: Literal["value", "subtract"] = "value"
+    rounds: int = 1
+    at_threshold: bool = False
+
+    def leak(self, tau: Any) -> NDArray[np.float64]:
+        """What is left after a step, for time constants tau in seconds; 0 where tau is dt in float32."""
+        if self.discretization == "forward Euler":
+            return leak_per_step(tau, self.dt)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.exp(-self.dt / np.asarray(tau, np.float64)))
+
+    def rate(self, tau: Any) -> NDArray[np.float64]:
+        """The gain of an input in a step, for time constants tau in seconds."""
+        tau = np.asarray(tau, np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.discretization == "exponential":
+                return np.asarray(-np.expm1(-self.dt / tau))
+            return np.asarray(self.dt / tau)
+
+    def pull(self, tau: Any) -> NDArray[np.float64]:
+        """How much of the way to v_leak a potential goes in a step: 1 - leak."""
+        if self.discretization == "forward Euler":
+            return self.rate(tau)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(-np.expm1(-self.dt / np.asarray(tau, np.float64)))
+
+    def level(self, theta: Any) -> NDArray[np.float32]:
+        """The threshold for `>`: theta, or for neurons that fire at it the float32 before it."""
+        theta = np.asarray(theta, np.float32)
+        return np.asarray(np.nextafter(theta, np.float32(-np.inf))) if self.at_threshold else theta
 
 
 class Rounding(NamedTuple):
@@ -111,17 +168,17 @@ class NeuronSpec(Protocol):
 
     kind: str
 
-    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-        """The population that a NIR node stands for, or None if the node is not of this kind.
+    def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
+        """The population that a NIR node stands for under a scheme, or None if the node is not of this kind.
 
         Raises: UnsupportedError if it is, but cannot be kept exactly, or contradicts its own metadata.
         """
 
-    def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """(gain, offset) that the node applies to its input before the neuron's x; None for (1, 0)."""
+    def gain(self, node: nir.NIRNode, scheme: Scheme) -> NDArray[np.float64] | None:
+        """What the node multiplies its input by before the neuron's x; None for 1."""
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-        """The NIR node(s) of a population.  Raises: UnsupportedError."""
+        """The NIR node(s) of a population, with unit gain under forward Euler.  Raises: UnsupportedError."""
 
     def anchor(self, neuron: FloatNeuron) -> NDArray[np.float64] | None:
         """The parameter that sets a neuron's scale (its threshold): float64 (N,), > 0; None: the scale is free."""
@@ -157,11 +214,16 @@ FLOAT32_ROUNDING = 8 * 2.0**-24
 """tau and r are stored in float32: a product of their quotients carries up to this relative error."""
 
 
-def input_drive(gain: NDArray[Any], offset: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(gain, offset) as `NeuronSpec.drive` gives them; a gain that is 1 in float32 counts as 1."""
-    gain, offset = np.asarray(gain, np.float64), np.asarray(offset, np.float64)
+def input_gain(gain: NDArray[Any]) -> NDArray[np.float64] | None:
+    """A gain as `NeuronSpec.gain` gives it; one that is 1 in float32 counts as 1."""
+    gain = np.asarray(gain, np.float64)
     gain = np.where(np.abs(gain - 1.0) < FLOAT32_ROUNDING, 1.0, gain)
-    return None if np.all(gain == 1) and np.all(offset == 0) else (gain, offset)
+    return None if np.all(gain == 1) else gain
+
+
+def shape_of(*values: Any) -> tuple[int, ...]:
+    """The shape that parameters broadcast to.  Raises: ValueError if they do not."""
+    return np.broadcast_shapes(*(np.shape(value) for value in values))
 
 
 def told_kind(node: nir.NIRNode) -> str | None:
@@ -180,22 +242,16 @@ def told_value(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64
         return np.asarray(found, np.float32)
     told = np.broadcast_to(np.asarray(stored[key], np.float32), np.shape(found))
     if not np.allclose(told, found, rtol=1e-5, atol=1e-6):
-        what = f"metadata's {key} is not 1 - dt/tau" if key != "drift" else "metadata's drift is not v_leak*dt/tau"
+        what = f"metadata's {key} is not what tau, v_leak and dt give"
         remedy = "give the dt that the file was made with"
         raise UnsupportedError("metadata and nodes disagree", [Violation(name, what, remedy)])
     return told
 
 
-def tells_drift(node: nir.NIRNode) -> bool:
-    """True if our metadata calls v_leak a drift; else it is an offset of the input in a node without a current."""
-    return isinstance(node.metadata, dict) and "drift" in node.metadata.get(METADATA, {})
-
-
-def drift_of(name: str, node: Any, dt: float) -> dict[str, NDArray[np.float32]]:
-    """The parameter `drift` = v_leak*dt/tau of a node, tau_mem of a current-based one; nothing if it is 0."""
-    tau = node.tau_mem if hasattr(node, "tau_mem") else node.tau
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.asarray(node.v_leak * (dt / np.asarray(tau, np.float64)))
+def drift_of(name: str, node: Any, tau: Any, scheme: Scheme) -> dict[str, NDArray[np.float32]]:
+    """The parameter `drift` of a node that leaks towards v_leak; nothing if it is 0."""
+    with np.errstate(invalid="ignore"):
+        found = np.asarray(node.v_leak * scheme.pull(tau))
     return {"drift": told_value(name, node, "drift", found)} if np.any(found != 0) else {}
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from ..errors import InputError, UnsupportedError
 from ..graph import Reading, read_graph
 from ..graph.nodes import Convolution, Dense, Sink, Source, arrays_of
-from ..graph.reading import metadata_of
+from ..graph.told import metadata_of
 from ..neurons.base import FloatNeuron
 
 

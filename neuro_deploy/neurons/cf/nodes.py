@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron, storable
+from ..base import METADATA, FloatNeuron, Scheme, shape_of, storable, told_kind
+from ..lif import nodes as lif
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
 OPTIONAL = ("beta_syn", "theta_reset", "drift")
@@ -106,11 +107,13 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
     return nir.NIRGraph(nodes, edges, metadata={METADATA: metadata}, type_check=False)
 
 
-def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-    """The population that a nested graph with our metadata stands for, or None.
+def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
+    """The population that a nested graph with our metadata stands for, or a node that resets by subtraction, or None.
 
     Raises: UnsupportedError if the nodes are not what the metadata says at this dt.
     """
+    if type(node) in lif.FIRING and told_kind(node) is None and scheme.reset == "subtract":
+        return _foreign(name, node, scheme)
     if not isinstance(node, nir.NIRGraph) or not isinstance(node.metadata, dict):
         return None
     told = node.metadata.get(METADATA)
@@ -119,17 +122,32 @@ def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
     missing = [key for key in (*PARAMETERS, "dt") if key not in told]
     if missing or "input" not in node.nodes:
         raise _mismatch(name, f"the metadata or the nodes lack {', '.join(missing) or 'an input'}")
-    if float(told["dt"]) != dt:
-        raise _mismatch(name, f"it was written for dt = {float(told['dt'])!r} s, not {dt!r} s")
+    if scheme.discretization != "forward Euler":
+        raise _mismatch(name, f"it is exact for forward Euler only, and the file says {scheme.discretization}")
+    if float(told["dt"]) != scheme.dt:
+        raise _mismatch(name, f"it was written for dt = {float(told['dt'])!r} s, not {scheme.dt!r} s")
     shape = tuple(int(n) for n in node.nodes["input"].input_type["input"])
     neuron = FloatNeuron("cf", shape, {key: np.asarray(told[key]) for key in (*PARAMETERS, *OPTIONAL) if key in told})
-    expected = write(neuron, dt)
+    expected = write(neuron, scheme.dt)
     if sorted(map(tuple, node.edges)) != sorted(expected.edges) or set(node.nodes) != set(expected.nodes):
         raise _mismatch(name, "its nodes or edges are not those of a CF neuron")
     for key, want in expected.nodes.items():
         if not _same(node.nodes[key], want):
             raise _mismatch(name, f"node '{key}' is not what the metadata says")
     return neuron
+
+
+def _foreign(name: str, node: Any, scheme: Scheme) -> FloatNeuron:
+    """A node that NIR lets reset to v_reset, and whose file means a reset by subtraction."""
+    if node.v_reset is not None and np.any(np.asarray(node.v_reset) != 0):
+        what = f"v_reset {np.ravel(node.v_reset)[0]:g} beside a reset by subtraction, which needs none"
+        raise UnsupportedError("cannot read the graph", [Violation(name, what, "read it with the reset 'value'")])
+    params: dict[str, Any] = dict(lif.parameters(name, node, scheme))
+    exact = np.asarray(node.v_threshold, np.float32)
+    if scheme.at_threshold:
+        params["theta_reset"] = exact
+    params |= {"circulations": np.float32(scheme.rounds), "circulations_neg": np.float32(0), "theta_neg": exact}
+    return FloatNeuron("cf", shape_of(*params.values(), *lif.sizes(node)), params)
 
 
 def _mismatch(name: str, what: str) -> UnsupportedError:

@@ -35,6 +35,7 @@ from ..base import (
     Levels,
     Quantized,
     Rounding,
+    Scheme,
     bias_ranges,
     charge_bounds,
     leak_ranges,
@@ -45,6 +46,7 @@ from ..base import (
     threshold_range,
     whole_units,
 )
+from ..lif import nodes as lif
 from . import nodes
 
 MAX_ROUNDS = 255
@@ -55,12 +57,13 @@ class CFSpec:
 
     kind = "cf"
 
-    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-        """A nested graph with our metadata, checked node by node against it (see nodes.py)."""
-        return nodes.read(name, node, dt)
+    def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
+        """A nested graph with our metadata, checked against it; or a node that resets by subtraction (see nodes.py)."""
+        return nodes.read(name, node, scheme)
 
-    def drive(self, node: nir.NIRNode, dt: float) -> None:
-        """None: the nested graph has unit gain."""
+    def gain(self, node: nir.NIRNode, scheme: Scheme) -> NDArray[np.float64] | None:
+        """The nested graph has unit gain; a node that resets by subtraction what a LIF has."""
+        return None if isinstance(node, nir.NIRGraph) else lif.gain(node, scheme)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """A nested graph of standard nodes (see nodes.py)."""

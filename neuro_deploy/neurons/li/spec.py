@@ -3,10 +3,9 @@
     u[t] = beta_syn * u[t-1] + x[t]                          only with a synaptic current; else u = x
     h[t] = v[t] = beta * v[t-1] + u[t] (+ drift);   s[t] = 0
 
-Float parameters (float32, scalar or one per neuron): `beta` [0, 1]; optionally `beta_syn` [0, 1], and `drift`, a
+Float parameters (float32, scalar or one per neuron): `beta` [0, 1]; optionally `beta_syn` [0, 1] and `drift`, a
 constant that moves the potential but not the current.
-NIR, under forward Euler at dt: `nir.LI` (beta = 1 - dt/tau, input gain r*dt/tau, offset v_leak*dt/tau, which our
-metadata may call a drift), `nir.I` (beta = 1, gain r*dt), `nir.CubaLI` (as CubaLIF in neurons/lif/nodes.py).
+NIR: `nir.LI`, `nir.I`, `nir.CubaLI`, read as LIF, IF and CubaLIF are (neurons/lif/nodes.py).
 Integer parameters: `du`, `dv`, `bias_mant`, `bias_exp`.  Nothing fixes the scale, so the largest weight does; all
 neurons have one scale, so that their potentials can be compared.
 """
@@ -28,17 +27,17 @@ from ..base import (
     FloatNeuron,
     Interval,
     Quantized,
+    Scheme,
     bias_ranges,
     charge_bounds,
     drift_of,
-    input_drive,
-    leak_per_step,
+    input_gain,
     leak_ranges,
     quantize_current,
     quantize_leak,
     register_problems,
+    shape_of,
     storable,
-    tells_drift,
     told_kind,
     told_value,
 )
@@ -49,38 +48,31 @@ class LISpec:
 
     kind = "li"
 
-    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
+    def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
         """A `nir.LI`, `I` or `CubaLI`.  Raises: UnsupportedError for metadata that contradicts the node."""
-        if told_kind(node) not in (None, "li"):
+        if type(node) not in (nir.I, nir.LI, nir.CubaLI) or told_kind(node) not in (None, "li"):
             return None
         if type(node) is nir.I:
             return FloatNeuron("li", np.shape(node.r), {"beta": np.asarray(1.0)})
-        if type(node) is nir.LI:
-            params = {"beta": self._leak(name, node, "beta", node.tau, dt)}
-            params |= drift_of(name, node, dt) if tells_drift(node) else {}
-            return FloatNeuron("li", np.shape(node.tau), params)
-        if type(node) is not nir.CubaLI:
-            return None
-        beta = self._leak(name, node, "beta", node.tau_mem, dt)
-        params = {"beta": beta, "beta_syn": self._leak(name, node, "beta_syn", node.tau_syn, dt)}
-        return FloatNeuron("li", np.shape(node.tau_mem), params | drift_of(name, node, dt))
+        fields = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in")
+        shape = shape_of(*(getattr(node, field) for field in fields if hasattr(node, field)))
+        tau = node.tau if type(node) is nir.LI else node.tau_mem
+        params = {"beta": told_value(name, node, "beta", scheme.leak(tau))}
+        if type(node) is nir.CubaLI:
+            params["beta_syn"] = told_value(name, node, "beta_syn", scheme.leak(node.tau_syn))
+        return FloatNeuron("li", shape, params | drift_of(name, node, tau, scheme))
 
-    def _leak(self, name: str, node: nir.NIRNode, key: str, tau: Any, dt: float) -> NDArray[np.float32]:
-        return told_value(name, node, key, leak_per_step(tau, dt))
-
-    def drive(self, node: Any, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Gain and offset of the input."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+    def gain(self, node: Any, scheme: Scheme) -> NDArray[np.float64] | None:
+        """Gain of the input."""
+        with np.errstate(invalid="ignore"):
             if type(node) is nir.I:
-                return input_drive(np.asarray(node.r, np.float64) * dt, np.asarray(0.0))
+                return input_gain(np.asarray(node.r, np.float64) * scheme.dt)
             if type(node) is nir.LI:
-                rate = dt / np.asarray(node.tau, np.float64)
-                return input_drive(node.r * rate, np.asarray(0.0) if tells_drift(node) else node.v_leak * rate)
-            current = node.w_in * (dt / np.asarray(node.tau_syn, np.float64))
-            return input_drive(current * node.r * (dt / np.asarray(node.tau_mem, np.float64)), np.asarray(0.0))
+                return input_gain(node.r * scheme.rate(node.tau))
+            return input_gain(node.w_in * scheme.rate(node.tau_syn) * node.r * scheme.rate(node.tau_mem))
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-        """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones, current or drift."""
+        """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones or beside a current."""
 
         def tau_of(name: str) -> NDArray[np.float64]:
             leak = np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float64)

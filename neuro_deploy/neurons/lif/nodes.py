@@ -1,13 +1,13 @@
-"""LIF as NIR nodes, and back, under forward Euler at dt.
+"""LIF as NIR nodes, and back, under a Scheme (neurons/base.py), which makes leak and gain of a time constant.
 
-    nir.LIF         beta = 1 - dt/tau        input gain r*dt/tau, offset v_leak*dt/tau (or our drift)
+    nir.LIF         beta = leak(tau)         input gain r*rate(tau); drift v_leak*(1 - leak(tau))
     nir.IF          beta = 1                 input gain r*dt
     nir.Threshold   beta = 0                 no memory: s = x > threshold
-    nir.CubaLIF     beta = 1 - dt/tau_mem    beta_syn = 1 - dt/tau_syn; input gain w_in*dt/tau_syn * r*dt/tau_mem (the
-                                             current in potential units); drift v_leak*dt/tau_mem
+    nir.CubaLIF     beta = leak(tau_mem)     beta_syn = leak(tau_syn); input gain w_in*rate(tau_syn) * r*rate(tau_mem)
+                                             (the current in potential units); drift v_leak*(1 - leak(tau_mem))
 
-In a step the current takes its input first, then the potential takes the current, as in Lava, snnTorch and Norse's
-forward Euler cells.  A beta in our metadata counts if the node agrees with it, since it was stored exactly.
+In a step the current takes its input first, then the potential takes the current, as in Lava and snnTorch.
+A beta in our metadata counts if the node agrees with it, since it was stored exactly.
 """
 
 from __future__ import annotations
@@ -19,79 +19,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import (
-    METADATA,
-    FloatNeuron,
-    drift_of,
-    input_drive,
-    leak_per_step,
-    storable,
-    tells_drift,
-    told_kind,
-    told_value,
-)
+from ..base import METADATA, FloatNeuron, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
+
+FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
+"""Nodes that fire and reset."""
 
 
-def read(name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
-    """The population of a node, or None for another kind of node.
+def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
+    """The population of a node, or None for another kind of node; those that reset by subtraction are another kind.
 
     Raises: UnsupportedError for metadata that contradicts the node.
     """
-    reader = _READERS.get(type(node))
-    return None if reader is None or told_kind(node) not in (None, "lif") else reader(name, node, dt)
+    if type(node) is nir.Threshold:
+        theta = scheme.level(node.threshold)
+        return FloatNeuron("lif", np.shape(theta), {"beta": np.asarray(0.0), "theta": theta})
+    kind = told_kind(node)
+    if type(node) not in FIRING or kind not in (None, "lif") or (kind is None and scheme.reset == "subtract"):
+        return None
+    reset = np.asarray(0.0 if node.v_reset is None else node.v_reset)
+    params = parameters(name, node, scheme) | ({"v_reset": reset} if np.any(reset != 0) else {})
+    return FloatNeuron("lif", shape_of(*params.values(), *sizes(node)), params)
 
 
-def _lif(name: str, node: Any, dt: float) -> FloatNeuron:
-    beta = told_value(name, node, "beta", leak_per_step(node.tau, dt))
-    params = {"beta": beta, "theta": node.v_threshold, **_reset(node)}
-    params |= drift_of(name, node, dt) if tells_drift(node) else {}
-    return FloatNeuron("lif", np.shape(node.v_threshold), params)
+def parameters(name: str, node: Any, scheme: Scheme) -> dict[str, NDArray[Any]]:
+    """beta, theta, and where they are beta_syn and drift, of a node of FIRING.  Raises: as `read`."""
+    theta = node.v_threshold if told_kind(node) else scheme.level(node.v_threshold)
+    if type(node) is nir.IF:
+        return {"beta": np.asarray(1.0), "theta": theta}
+    tau = node.tau_mem if type(node) is nir.CubaLIF else node.tau
+    params = {"beta": told_value(name, node, "beta", scheme.leak(tau)), "theta": theta}
+    if type(node) is nir.CubaLIF:
+        params["beta_syn"] = told_value(name, node, "beta_syn", scheme.leak(node.tau_syn))
+    return params | drift_of(name, node, tau, scheme)
 
 
-def _if(name: str, node: Any, dt: float) -> FloatNeuron:
-    params = {"beta": np.asarray(1.0), "theta": node.v_threshold, **_reset(node)}
-    return FloatNeuron("lif", np.shape(node.v_threshold), params)
+def sizes(node: Any) -> list[Any]:
+    """The parameters of a node, for the shape that they broadcast to."""
+    names = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in", "v_threshold", "v_reset")
+    return [value for value in (getattr(node, name, None) for name in names) if value is not None]
 
 
-def _threshold(name: str, node: Any, dt: float) -> FloatNeuron:
-    return FloatNeuron("lif", np.shape(node.threshold), {"beta": np.asarray(0.0), "theta": node.threshold})
-
-
-def _cuba(name: str, node: Any, dt: float) -> FloatNeuron:
-    params = {
-        "beta": told_value(name, node, "beta", leak_per_step(node.tau_mem, dt)),
-        "beta_syn": told_value(name, node, "beta_syn", leak_per_step(node.tau_syn, dt)),
-        "theta": node.v_threshold,
-        **_reset(node),
-        **drift_of(name, node, dt),
-    }
-    return FloatNeuron("lif", np.shape(node.v_threshold), params)
-
-
-def _reset(node: Any) -> dict[str, NDArray[Any]]:
-    value = np.asarray(0.0 if node.v_reset is None else node.v_reset)
-    return {"v_reset": value} if np.any(value != 0) else {}
-
-
-_READERS = {nir.LIF: _lif, nir.IF: _if, nir.Threshold: _threshold, nir.CubaLIF: _cuba}
-
-
-def drive(node: Any, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(gain, offset) on the input; None for (1, 0)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+def gain(node: Any, scheme: Scheme) -> NDArray[np.float64] | None:
+    """The gain on the input; None for 1."""
+    with np.errstate(invalid="ignore"):
         if isinstance(node, nir.Threshold):
             return None
         if isinstance(node, nir.IF):
-            return input_drive(np.asarray(node.r, np.float64) * dt, np.asarray(0.0))
+            return input_gain(np.asarray(node.r, np.float64) * scheme.dt)
         if isinstance(node, nir.CubaLIF):
-            current = node.w_in * (dt / np.asarray(node.tau_syn, np.float64))
-            return input_drive(current * node.r * (dt / np.asarray(node.tau_mem, np.float64)), np.asarray(0.0))
-        rate = dt / np.asarray(node.tau, np.float64)
-        return input_drive(node.r * rate, np.asarray(0.0) if tells_drift(node) else node.v_leak * rate)
+            return input_gain(node.w_in * scheme.rate(node.tau_syn) * node.r * scheme.rate(node.tau_mem))
+        return input_gain(node.r * scheme.rate(node.tau))
 
 
 def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
-    """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones, current or drift."""
+    """A node with unit gain.  Raises: UnsupportedError for a beta of 1 beside smaller ones or beside a current."""
 
     def full(name: str) -> NDArray[np.float64]:
         return np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float64)

@@ -5,7 +5,7 @@
 
 Float parameters (float32, scalar or one per neuron): `beta` [0, 1], `theta` > 0; optionally `v_reset` (0 if absent),
 `beta_syn` [0, 1], and `drift`, a constant that moves the potential but not the current.
-NIR, under forward Euler at dt: see nodes.py of this folder.
+NIR: see nodes.py of this folder.
 Integer parameters: `du`, `dv`, `vth`, `bias_mant`, `bias_exp`, and `v_reset` where it is not 0; du = 4095 is a current
 without memory, dv = 4096 a potential without.
 """
@@ -27,6 +27,7 @@ from ..base import (
     Levels,
     Quantized,
     Rounding,
+    Scheme,
     bias_ranges,
     charge_bounds,
     leak_ranges,
@@ -45,13 +46,13 @@ class LIFSpec:
 
     kind = "lif"
 
-    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
+    def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
         """A `nir.LIF`, `IF`, `CubaLIF` or `Threshold` (see nodes.py)."""
-        return nodes.read(name, node, dt)
+        return nodes.read(name, node, scheme)
 
-    def drive(self, node: nir.NIRNode, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """What the node's r, tau, w_in and v_leak do to its input (see nodes.py)."""
-        return nodes.drive(node, dt)
+    def gain(self, node: nir.NIRNode, scheme: Scheme) -> NDArray[np.float64] | None:
+        """What the node's r, tau and w_in make of its input (see nodes.py)."""
+        return nodes.gain(node, scheme)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:
         """A node with unit gain (see nodes.py)."""

@@ -14,6 +14,7 @@ from ..base import (
     Interval,
     Levels,
     Quantized,
+    Scheme,
     bias_of,
     bias_ranges,
     register_problems,
@@ -25,13 +26,13 @@ from ..base import (
 class RelaySpec:
     kind = "relay"
 
-    def read(self, name: str, node: nir.NIRNode, dt: float) -> FloatNeuron | None:
+    def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
         if not isinstance(node, nir.NIRGraph) or node.metadata.get(METADATA, {}).get("kind") != "relay":
             return None
         theta = node.nodes["relay"].threshold
         return FloatNeuron("relay", np.shape(theta), {"theta": theta})
 
-    def drive(self, node: nir.NIRNode, dt: float) -> None:
+    def gain(self, node: nir.NIRNode, scheme: Scheme) -> None:
         return None
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:

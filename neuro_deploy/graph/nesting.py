@@ -1,0 +1,158 @@
+"""A graph made flat: nested graphs inlined, several Inputs made one, missing input shapes inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nir
+import numpy as np
+
+from ..errors import UnsupportedError, Violation
+from ..neurons.base import told_kind
+
+TITLE = "cannot read the graph"
+DEEPEST = 32
+"""Graphs nested deeper than that are refused."""
+Shape = tuple[int, ...]
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Port:
+    """The Input or Output of a graph that was inlined: sends what it gets.  shape: None if the file does not say."""
+
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Input of several: the elements from `start` of the joined input, in this shape."""
+
+    start: int
+    shape: Shape
+
+
+KEEPING = (Port, nir.Scale, nir.Delay, nir.Threshold, nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI)
+"""Nodes whose output has their input's shape; a single parameter of theirs may serve many elements."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """nodes: NIR nodes, Ports and Parts by name; a nested node `b` of graph `a` is `a.b`.  inputs: name, shape."""
+
+    nodes: Mapping[str, Any]
+    edges: tuple[Edge, ...]
+    inputs: tuple[tuple[str, Shape], ...]
+
+
+def flat(graph: nir.NIRGraph) -> Flat:
+    """The graph without nesting, and with one Input of all Inputs' elements, in alphabetical order of their names.
+
+    A nested graph that our metadata calls a neuron stays what it is.
+    Raises: UnsupportedError with all nested graphs whose ports are ambiguous, or an Input whose shape nothing tells.
+    """
+    nodes, edges, violations = _inlined(graph, "", 0)
+    names = sorted(name for name, node in nodes.items() if type(node) is nir.Input)
+    shapes: dict[str, Shape] = {}
+    for name in names:
+        shape = shape_told(nodes[name]) or _inferred(name, nodes, edges)
+        if shape is None:
+            violations.append(Violation(name, "has no shape, and no node behind it tells", "give the Input its shape"))
+        else:
+            shapes[name] = shape
+    if not names:
+        violations.append(Violation("graph", "has no Input node", "put one where the network's input enters"))
+    if violations:
+        raise UnsupportedError(TITLE, violations)
+    inputs = tuple(shapes.items())
+    for name, shape in inputs:
+        nodes[name] = nir.Input({"input": np.array(shape)})
+    if len(inputs) > 1:
+        nodes, edges = _joined(nodes, edges, inputs)
+    return Flat(nodes, tuple(edges), inputs)
+
+
+def _inlined(graph: nir.NIRGraph, prefix: str, depth: int) -> tuple[dict[str, Any], list[Edge], list[Violation]]:
+    nodes: dict[str, Any] = {}
+    edges: list[Edge] = []
+    violations: list[Violation] = []
+    entry: dict[str, str] = {}
+    leave: dict[str, str] = {}
+    if depth > DEEPEST:
+        return nodes, edges, [Violation(prefix[:60], f"is nested deeper than {DEEPEST} graphs", "flatten it")]
+    for name, node in graph.nodes.items():
+        whole = prefix + str(name)
+        if not isinstance(node, nir.NIRGraph) or told_kind(node) is not None:
+            port = depth > 0 and type(node) in (nir.Input, nir.Output)
+            nodes[whole] = Port(shape_told(node)) if port else node
+            continue
+        inner, ways, found = _inlined(node, f"{whole}.", depth + 1)
+        violations += found
+        violations += [
+            Violation(n, "two nodes have this name, once inlined", "rename one") for n in inner if n in nodes
+        ]
+        nodes |= inner
+        edges += ways
+        for kind, table in ((nir.Input, entry), (nir.Output, leave)):
+            ports = [f"{whole}.{n}" for n, inside in node.nodes.items() if type(inside) is kind]
+            table[str(name)] = ports[0] if len(ports) == 1 else ""
+    for source, target in ((str(a), str(b)) for a, b in graph.edges):
+        for name, table, what in ((source, leave, "Output"), (target, entry, "Input")):
+            if table.get(name) == "":
+                text = f"the nested graph {prefix}{name} has not one {what}, and NIR's edge cannot say which it means"
+                remedy = f"give it one {what}, or inline it"
+                violations.append(Violation(f"{prefix}{source} -> {prefix}{target}", text, remedy))
+        edges.append((leave.get(source) or prefix + source, entry.get(target) or prefix + target))
+    return nodes, edges, violations
+
+
+def _joined(nodes: dict[str, Any], edges: list[Edge], inputs: Iterable[tuple[str, Shape]]) -> tuple[Any, list[Edge]]:
+    """One Input, whose name is those of all joined by +, with a Part of it at the place of each."""
+    joined, start = joined_name(name for name, _ in inputs), 0
+    parts: dict[str, Any] = {}
+    for name, shape in inputs:
+        parts[name] = Part(start, shape)
+        start += int(np.prod(shape, dtype=np.int64))
+    whole = nir.Input({"input": np.array([start])})
+    return {**nodes, **parts, joined: whole}, [*((joined, name) for name in parts), *edges]
+
+
+def joined_name(names: Iterable[str]) -> str:
+    """The name of the joined input of several: theirs in alphabetical order, joined by +."""
+    return "+".join(sorted(names))
+
+
+def shape_told(node: Any) -> Shape | None:
+    """The input shape that a node itself tells, or None; scalar parameters tell nothing."""
+    if isinstance(node, (Port, Part)):
+        return node.shape
+    if isinstance(node, (nir.Conv1d, nir.Conv2d)):
+        if node.input_shape is None:
+            return None
+        channels = int(np.shape(node.weight)[1]) * int(node.groups)
+        return (channels, *(int(n) for n in np.atleast_1d(node.input_shape)))
+    if isinstance(node, nir.NIRGraph):
+        return next((shape_told(n) for n in node.nodes.values() if type(n) is nir.Input), None)
+    told = next(iter((node.input_type or {}).values()), None)
+    return None if told is None or np.size(told) == 0 else tuple(int(n) for n in np.atleast_1d(told))
+
+
+def _inferred(name: str, nodes: Mapping[str, Any], edges: Iterable[Edge]) -> Shape | None:
+    """The shape of an Input from the first node behind it that tells, through nodes that keep shapes."""
+    behind: dict[str, list[str]] = {}
+    for source, target in edges:
+        behind.setdefault(source, []).append(target)
+    path, seen = [name], {name}
+    while path:
+        for target in behind.get(path.pop(), []):
+            if target in seen or target not in nodes:
+                continue
+            seen.add(target)
+            shape, keeps = shape_told(nodes[target]), isinstance(nodes[target], KEEPING)
+            if shape and not (keeps and shape == (1,)):
+                return shape
+            if keeps:
+                path.append(target)
+    return None

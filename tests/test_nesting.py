@@ -1,0 +1,246 @@
+"""Nested graphs, several Inputs and Outputs, and shapes that a file does not tell."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import networks
+import nir
+import numpy as np
+import pytest
+import torch
+
+import neuro_deploy as nd
+from neuro_deploy.errors import InputError, UnsupportedError
+from neuro_deploy.files import read_input
+from neuro_deploy.graph import read_graph
+
+DT = networks.DT
+RNG = np.random.default_rng(4)
+
+
+def given(*shape: int) -> nir.Input:
+    return nir.Input({"input": np.array(shape)})
+
+
+def sent(*shape: int) -> nir.Output:
+    return nir.Output({"output": np.array(shape)})
+
+
+def lif(size: int, seed: int = 3) -> nir.LIF:
+    rng = np.random.default_rng(seed)
+    tau = DT * rng.uniform(2, 5, size)
+    return nir.LIF(
+        tau=tau,
+        r=rng.uniform(0.8, 1.3, size) * tau / DT,
+        v_leak=rng.uniform(-0.2, 0.3, size),
+        v_threshold=rng.uniform(0.5, 1.0, size),
+        v_reset=rng.uniform(-0.3, 0.2, size),
+    )
+
+
+def nest(nodes: dict[str, Any], edges: list[tuple[str, str]]) -> nir.NIRGraph:
+    return nir.NIRGraph(nodes, edges, type_check=False)
+
+
+def parts() -> dict[str, nir.NIRNode]:
+    rng = np.random.default_rng(8)
+    fc1, fc2, back = (networks.affine(a, b, rng, scale=2.0) for a, b in ((6, 5), (4, 6), (6, 4)))
+    return {"fc1": fc1, "one": lif(6), "fc2": fc2, "two": lif(4, 5), "back": back}
+
+
+def inlined() -> nir.NIRGraph:
+    """input -> fc1 -> one -> fc2 -> two -> output, and two -> back -> one."""
+    nodes = {"input": given(5), **parts(), "output": sent(4)}
+    chain = ["input", "fc1", "one", "fc2", "two", "output"]
+    return networks.graph(nodes, [*itertools.pairwise(chain), ("two", "back"), ("back", "one")])
+
+
+def nested() -> nir.NIRGraph:
+    """The same: `one` in a graph in a graph, the loop's way back in another one."""
+    p = parts()
+    deepest = nest({"in": given(6), "one": p["one"], "out": sent(6)}, [("in", "one"), ("one", "out")])
+    block = nest(
+        {"from": given(6), "deep": deepest, "fc2": p["fc2"], "to": sent(4)},
+        [("from", "deep"), ("deep", "fc2"), ("fc2", "to")],
+    )
+    way = nest({"in": given(4), "back": p["back"], "out": sent(6)}, [("in", "back"), ("back", "out")])
+    nodes = {"input": given(5), "fc1": p["fc1"], "block": block, "two": p["two"], "way": way, "output": sent(4)}
+    chain = ["input", "fc1", "block", "two", "output"]
+    return networks.graph(nodes, [*itertools.pairwise(chain), ("two", "way"), ("way", "block")])
+
+
+def test_a_nested_graph_runs_as_if_it_were_inlined(tmp_path: Path) -> None:
+    nd.write_nir(nested(), tmp_path / "nested.nir")
+    graph = nd.read_nir(tmp_path / "nested.nir")
+    assert {"block.deep.one", "block.fc2", "way.back"} <= {n.name for n in read_graph(graph).nodes}
+    x = RNG.uniform(0, 1, (12, 6, 5)).astype(np.float32)
+    flat = nd.simulate(inlined(), x, "reference", ("spikes", "v"))
+    deep = nd.simulate(graph, x, "reference", ("spikes", "v"))
+    names = {"one": "block.deep.one", "two": "two"}
+    for name, other in names.items():
+        assert flat.populations[name].data["spikes"].any()
+        for variable in ("spikes", "v"):
+            np.testing.assert_array_equal(flat.populations[name].data[variable], deep.populations[other].data[variable])
+
+
+def test_a_nested_graph_compiles_to_the_same_integers() -> None:
+    """Without the loop back, which has two synapses and one step of delay, and so cannot be on a chip."""
+    one, other = inlined(), nested()
+    one.edges.remove(("back", "one"))
+    del one.nodes["back"]
+    one.edges.remove(("two", "back"))
+    other.edges.remove(("way", "block"))
+    other.edges.remove(("two", "way"))
+    del other.nodes["way"]
+    x = RNG.uniform(0, 1, (12, 6, 5)).astype(np.float32)
+    first, second = (nd.simulate(nd.compile(graph, max_steps=12), x, "sim") for graph in (one, other))
+    np.testing.assert_array_equal(first.populations["two"].data["spikes"], second.populations["two"].data["spikes"])
+    assert first.populations["two"].data["spikes"].any()
+
+
+def test_a_loop_that_passes_the_border_of_a_nested_graph_in_its_entered_node() -> None:
+    """The loop is entered at the nested Input, whichever node stands behind it."""
+    late = {n.name: n.late for n in read_graph(nested()).nodes if n.late}
+    assert late == {"block.from": ("way.out",)}
+
+
+def test_ports_that_no_edge_can_name_are_refused() -> None:
+    graph = nested()
+    graph.nodes["block"].nodes["more"] = given(6)
+    graph.nodes["way"].nodes["second"] = sent(6)
+    with pytest.raises(UnsupportedError) as caught:
+        read_graph(graph)
+    assert len(caught.value.violations) == 3
+    assert "fc1 -> block: the nested graph block has not one Input" in str(caught.value)
+    assert "way -> block: the nested graph way has not one Output" in str(caught.value)
+
+
+def test_graphs_nested_too_deep_are_refused() -> None:
+    inner = nest({"in": given(3), "out": sent(3)}, [("in", "out")])
+    for _ in range(40):
+        inner = nest({"in": given(3), "g": inner, "out": sent(3)}, [("in", "g"), ("g", "out")])
+    nodes = {"input": given(3), "g": inner, "lif": lif(3), "output": sent(3)}
+    graph = networks.graph(nodes, list(itertools.pairwise(nodes)))
+    with pytest.raises(UnsupportedError, match="nested deeper than 32 graphs"):
+        read_graph(graph)
+
+
+def two_sided() -> nir.NIRGraph:
+    """Inputs `image` (2, 3) and `action` (4), Outputs `a` and `b`."""
+    rng = np.random.default_rng(11)
+    nodes = {
+        "image": given(2, 3),
+        "flat": nir.Flatten({"input": np.array([2, 3])}, 0, -1),
+        "see": networks.affine(5, 6, rng, scale=2.0),
+        "action": given(4),
+        "do": networks.affine(5, 4, rng, scale=2.0),
+        "lif": lif(5),
+        "fc": networks.affine(3, 5, rng, scale=3.0),
+        "last": lif(3, 9),
+        "a": sent(3),
+        "b": sent(5),
+    }
+    ways = [("image", "flat"), ("flat", "see"), ("see", "lif"), ("action", "do"), ("do", "lif"), ("lif", "fc")]
+    return networks.graph(nodes, [*ways, ("fc", "last"), ("last", "a"), ("lif", "b")])
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    graph = two_sided()
+    x = {
+        "image": RNG.uniform(0, 1, (9, 4, 2, 3)).astype(np.float32),
+        "action": RNG.uniform(0, 1, (9, 4, 4)).astype(np.float32),
+    }
+    assert read_graph(graph).inputs == (("action", (4,)), ("image", (2, 3)))
+    model = nd.import_nir(graph)
+    with torch.no_grad():
+        outputs = model({name: torch.from_numpy(values) for name, values in x.items()})
+    trace = nd.simulate(graph, x, "reference")
+    assert set(outputs) == {"a", "b"}
+    for name, population in (("a", "last"), ("b", "lif")):
+        spikes = trace.populations[population].data["spikes"]
+        assert spikes.any()
+        np.testing.assert_array_equal(outputs[name].numpy(), spikes)
+
+    see, do, rows = graph.nodes["see"], graph.nodes["do"], []
+    neuron = graph.nodes["lif"]
+    v = np.zeros((4, 5))
+    for t in range(9):
+        drive = x["image"][t].reshape(4, 6) @ see.weight.T + see.bias + x["action"][t] @ do.weight.T + do.bias
+        h = v + DT / neuron.tau * (neuron.v_leak - v + neuron.r * drive)
+        rows.append(h > neuron.v_threshold)
+        v = np.where(rows[-1], neuron.v_reset, h)
+    np.testing.assert_array_equal(trace.populations["lif"].data["spikes"], np.array(rows))
+
+    joined = np.concatenate([x["action"], x["image"].reshape(9, 4, 6)], axis=2)
+    program = nd.compile(graph, max_steps=9)
+    assert [(e.name, e.shape) for e in program.encoders] == [("action+image", (10,))]
+    first, second = nd.simulate(program, x, "sim"), nd.simulate(program, joined, "sim")
+    np.testing.assert_array_equal(first.populations["last"].data["spikes"], second.populations["last"].data["spikes"])
+    assert first.populations["last"].data["spikes"].any()
+    np.savez(tmp_path / "x.npz", **{f"input.{name}": values for name, values in x.items()})
+    np.testing.assert_array_equal(read_input(tmp_path / "x.npz")[0], joined)
+
+
+def test_inputs_that_are_not_those_of_the_network_are_refused() -> None:
+    graph, program = two_sided(), nd.compile(two_sided())
+    image, action = np.zeros((2, 1, 2, 3)), np.zeros((2, 1, 4))
+    for source, backend in ((graph, "reference"), (program, "sim")):
+        with pytest.raises(InputError, match=r"inputs image, acton are not those of the"):
+            nd.simulate(source, {"image": image, "acton": action}, backend)
+        with pytest.raises(InputError, match="others"):
+            nd.simulate(source, {"image": image[:1], "action": action}, backend)
+    with pytest.raises(InputError, match=r"input 'image': expected shape \(T, B, 2, 3\), got \(2, 1, 6\)"):
+        nd.simulate(graph, {"image": image.reshape(2, 1, 6), "action": action}, "reference")
+
+
+def scalars() -> nir.NIRGraph:
+    """An Input without a shape, a neuron and a Scale with scalar parameters, a convolution without input_shape."""
+    rng = np.random.default_rng(5)
+    weight = rng.normal(0.1, 0.5, (4, 2, 3, 2)).astype(np.float32)
+    tau, one = np.float32(3 * DT), np.float32(0.7)
+    nodes = {
+        "input": nir.Input({"input": None}),
+        "gain": nir.Scale(np.float32(1.5)),
+        "first": nir.IF(r=np.full((2, 6, 5), 1 / DT, "f4"), v_threshold=np.full((2, 6, 5), 0.4, "f4")),
+        "conv": nir.Conv2d(None, weight, (2, 1), (1, 0), 1, 1, np.zeros(4, "f4")),
+        "lif": nir.LIF(tau=tau, r=tau / np.float32(DT), v_leak=np.float32(0), v_threshold=one, v_reset=np.float32(0)),
+        "output": nir.Output({"output": None}),
+    }
+    return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+
+def test_shapes_and_scalar_parameters_are_filled_in() -> None:
+    reading = read_graph(scalars())
+    shapes = {n.name: n.shape for n in reading.nodes}
+    assert shapes == dict.fromkeys(("input", "gain", "first"), (2, 6, 5)) | dict.fromkeys(
+        ("conv", "lif", "output"), (4, 3, 4)
+    )
+    trace = nd.simulate(scalars(), RNG.uniform(0, 1, (6, 3, 2, 6, 5)), "reference")
+    assert trace.populations["lif"].data["spikes"].shape == (6, 3, 4, 3, 4)
+    assert trace.populations["lif"].data["spikes"].any()
+
+
+def test_a_parameter_by_channel_serves_its_images_and_one_by_column_is_refused() -> None:
+    def graph(shape: tuple[int, ...]) -> nir.NIRGraph:
+        nodes = {
+            "input": given(2, 4, 3),
+            "if": nir.IF(np.full(shape, 1 / DT), np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)),
+            "output": sent(2, 4, 3),
+        }
+        return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+    trace = nd.simulate(graph((2, 1, 1)), np.ones((2, 1, 2, 4, 3)), "reference", ("spikes",))
+    np.testing.assert_array_equal(trace.populations["if"].data["spikes"][1, 0].sum(axis=(1, 2)), [12, 0])
+    with pytest.raises(UnsupportedError, match=r"if: neurons \(3,\) do not fit an input of shape \(2, 4, 3\)"):
+        read_graph(graph((3,)))
+
+
+def test_an_input_whose_shape_nothing_tells_is_refused() -> None:
+    nodes = {"input": nir.Input({"input": None}), "gain": nir.Scale(np.float32(2)), "output": nir.Output(None)}
+    with pytest.raises(UnsupportedError, match="input: has no shape, and no node behind it tells"):
+        read_graph(networks.graph(nodes, list(itertools.pairwise(nodes))))
+    with pytest.raises(UnsupportedError, match="graph: has no Input node"):
+        read_graph(networks.graph({"lif": lif(3), "output": sent(3)}, [("lif", "output")]))
