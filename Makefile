@@ -14,10 +14,11 @@ OUT ?= demo_out
 help:
 	@sed -n 's/^# //p' Makefile
 
-$(VENV)/.ready: pyproject.toml constraints.txt Makefile
+$(VENV)/.ready: pyproject.toml constraints.txt tests/frameworks.txt Makefile
 	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.13 found; install one, or say make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lava,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/frameworks.txt
 	$(BIN)/neuro_deploy install-lava
 	@touch $@
 

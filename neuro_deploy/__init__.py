@@ -20,6 +20,8 @@ _HOMES = {
     "nn": "neuro_deploy.train.nn",
     "export_nir": "neuro_deploy.train.export",
     "import_nir": "neuro_deploy.backends.reference",
+    "from_snntorch": "neuro_deploy.adapters.snntorch",
+    "to_snntorch": "neuro_deploy.adapters.snntorch",
     "read_nir": "neuro_deploy.graph",
     "write_nir": "neuro_deploy.graph",
     "compile": "neuro_deploy.lower",
@@ -36,6 +38,8 @@ _HOMES = {
 _MODULES = ("nn",)
 
 if TYPE_CHECKING:
+    from .adapters.snntorch import from_snntorch as from_snntorch
+    from .adapters.snntorch import to_snntorch as to_snntorch
     from .backends import simulate as simulate
     from .backends.reference import import_nir as import_nir
     from .comparison import compare as compare

@@ -15,7 +15,7 @@ from typing import cast
 
 from .layers import Kept
 
-FRAMEWORKS: tuple[str, ...] = ()
+FRAMEWORKS: tuple[str, ...] = ("snntorch",)
 """Names of the files beside this one."""
 
 

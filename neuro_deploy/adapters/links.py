@@ -1,0 +1,112 @@
+"""A NIR graph as a chain of links, for the way back to a framework's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import UnsupportedError, Violation
+from ..graph import Node, Reading
+from ..graph.nodes import Operation, Sink, Source
+from ..neurons.base import FloatNeuron
+
+ONE_BY_ONE = "a chain of modules has one input and one output each; run it by 'reference'"
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A linear node through which a population's spikes come back one step later, into the link `enters`."""
+
+    name: str
+    operation: Operation
+    enters: str
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """One node of the chain.  loops: those that start at it."""
+
+    name: str
+    operation: Operation
+    loops: tuple[Loop, ...] = ()
+
+    @property
+    def neuron(self) -> FloatNeuron | None:
+        """The population, or None for another operation."""
+        return self.operation if isinstance(self.operation, FloatNeuron) else None
+
+
+def links(reading: Reading, title: str) -> list[Link]:
+    """The graph's nodes from input to output, without both.
+
+    Raises: UnsupportedError (with this title) for branches, joins and loops that are not one linear node.
+    """
+    loops = {n.name: n for n in reading.nodes if _closes(n, reading)}
+    chain: list[Link] = []
+    violations: list[Violation] = []
+    last = ""
+    for node in reading.nodes:
+        if node.name in loops:
+            continue
+        if isinstance(node.operation, Source):
+            last = last or node.name
+            continue
+        sources = tuple(s for s in node.inputs if s not in loops)
+        if sources != (last,):
+            what = f"gets {', '.join(sources) or 'nothing'}, not {last} alone"
+            violations.append(Violation(node.name, what, ONE_BY_ONE))
+        last = node.name
+        if not isinstance(node.operation, Sink):
+            chain.append(Link(node.name, node.operation, tuple(_loops_of(node, loops, reading))))
+    violations += [v for n in loops.values() for v in _misfits(n, reading)]
+    if violations:
+        raise UnsupportedError(title, violations)
+    return chain
+
+
+def _takers(name: str, reading: Reading) -> list[Node]:
+    return [n for n in reading.nodes if name in n.inputs]
+
+
+def _closes(node: Node, reading: Reading) -> bool:
+    takers = _takers(node.name, reading)
+    return bool(takers) and all(node.name in n.late for n in takers) and not isinstance(node.operation, FloatNeuron)
+
+
+def _loops_of(node: Node, loops: dict[str, Node], reading: Reading) -> Iterable[Loop]:
+    for name, loop in loops.items():
+        if loop.inputs == (node.name,):
+            yield Loop(name, loop.operation, _takers(name, reading)[0].name)
+
+
+def _misfits(loop: Node, reading: Reading) -> Iterable[Violation]:
+    if len(loop.inputs) != 1 or len(_takers(loop.name, reading)) != 1 or loop.late:
+        yield Violation(loop.name, "joins or branches inside a loop", ONE_BY_ONE)
+
+
+def assemble(
+    chain: Sequence[Link], make: Callable[[Sequence[Link]], tuple[int, nn.Module]], title: str
+) -> nn.Sequential:
+    """A Sequential of the modules that `make` builds of the first links it is given (it says of how many).
+
+    Raises: UnsupportedError (with this title) with everything that `make` refused, each by its node.
+    """
+    model, violations = nn.Sequential(), list[Violation]()
+    at = 0
+    while at < len(chain):
+        try:
+            used, module = make(chain[at:])
+            model.add_module(chain[at + used - 1].name.replace(".", "_"), module)
+            at += used
+        except UnsupportedError as error:
+            violations += [Violation(chain[at].name, _what(v), v.remedy) for v in error.violations]
+            at += 1
+    if violations:
+        raise UnsupportedError(title, violations)
+    return model.eval()
+
+
+def _what(violation: Violation) -> str:
+    return f"{violation.node}: {violation.what}" if violation.node else violation.what
