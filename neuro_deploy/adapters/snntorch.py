@@ -120,7 +120,7 @@ def _clamped(leak: Tensor) -> NDArray[np.float32]:
 
 _THREE = "cf (subtract), lif (zero), li + threshold (none)"
 _GATES = "refused: an LSTM's gates are products of activities"
-_PARALLEL = "use Leaky: it is the same neuron, step by step"
+_PARALLEL = "use Leaky, step by step"
 NEURONS: Mapping[str, Kept] = MappingProxyType(
     {
         "Leaky": Kept(f"exact: {_THREE}; not subtract with reset_delay=False", _leaky),
