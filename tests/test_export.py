@@ -31,12 +31,14 @@ def model(seed: int = 0) -> nn.Module:
         OrderedDict(
             fc1=nn.Linear(12, 15),
             bn1=nd.nn.BatchNorm(15),
-            cf1=nd.nn.CirculateFire(beta, torch.linspace(0.6, 1.3, 15), 3),
+            cf1=nd.nn.CirculateFire(
+                beta, torch.linspace(0.6, 1.3, 15), 3, theta_reset=torch.linspace(1.1, 0.5, 15), drift=0.0625
+            ),
             drop=nn.Dropout(0.3),
             fc2=nn.Linear(15, 11, bias=False),
             cf2=nd.nn.CirculateFire(0.8, 0.9, 2, polarity="signed", theta_neg=1.1, circulations_neg=1),
             fc3=nn.Linear(11, 9),
-            lif3=nd.nn.LIF(0.75, 0.8, reset="hard"),
+            lif3=nd.nn.LIF(0.75, 0.8, reset="hard", drift=torch.linspace(-0.1, 0.2, 9)),
             fc4=nn.Linear(9, 5),
             lif4=nd.nn.LIF(0.65, 0.7, reset="soft"),
         )
@@ -102,6 +104,9 @@ def test_every_parameter_is_kept() -> None:
     cf1, cf2 = reading.neurons["cf1"], reading.neurons["cf2"]
     np.testing.assert_array_equal(cf1.params["beta"], net.cf1.beta.numpy())
     np.testing.assert_array_equal(cf1.params["theta"], net.cf1.theta.numpy())
+    np.testing.assert_array_equal(cf1.params["theta_reset"], net.cf1.theta_reset.numpy())
+    np.testing.assert_array_equal(cf1.params["drift"], net.cf1.drift.numpy())
+    np.testing.assert_array_equal(reading.neurons["lif3"].params["drift"], net.lif3.drift.numpy())
     assert [int(cf1.params[k]) for k in ("circulations", "circulations_neg")] == [3, 0]
     assert [int(cf2.params[k]) for k in ("circulations", "circulations_neg")] == [2, 1]
     np.testing.assert_array_equal(cf2.flat("theta_neg").astype(np.float32), np.full(11, 1.1, np.float32))

@@ -132,6 +132,7 @@ def float_network() -> Composed:
     first = {**signed, "beta": rng.random((2, 2, 3)), "theta": rng.uniform(0.2, 0.4, (2, 2, 3))}
     second = {"beta": rng.random(5), "beta_syn": rng.random(5), "theta": rng.uniform(0.3, 0.9, 5)}
     third = {**signed, "beta": np.float32(0.75), "beta_syn": np.float32(0.25), "theta": np.float32(0.5)}
+    third |= {"circulations_neg": ZERO, "theta_reset": np.float32([0.2, 0.35, 0.7, 0.9]), "drift": np.float32(0.1)}
     last = {"beta": rng.random((3, 1, 2)), "beta_syn": np.float32(0.5), "drift": np.float32(0.125)}
     populations = (
         ComposedPopulation("ones", FloatNeuron("lif", (1,), {"beta": ZERO, "theta": np.float32(0.5)}), np.ones(1), 1),
@@ -197,8 +198,8 @@ def float_fire(kind: str, own: dict[str, float], h: float) -> tuple[float, float
         return 0, h
     if kind == "lif":
         return (1, own.get("v_reset", 0.0)) if h > own["theta"] else (0, h)
-    s = sum(h > k * own["theta"] for k in (1, 2, 3)) - (h < -own["theta_neg"])
-    return s, h - s * own["theta" if s > 0 else "theta_neg"]
+    s = sum(h > k * own["theta"] for k in (1, 2, 3)) - (own["circulations_neg"] > 0 and h < -own["theta_neg"])
+    return s, h - s * (own.get("theta_reset", own["theta"]) if s > 0 else own["theta_neg"])
 
 
 def test_floats_equal_a_plain_oracle() -> None:

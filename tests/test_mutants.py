@@ -18,7 +18,7 @@ import oracle
 import pytest
 from lava_drafts import random_draft
 from lava_harness import differences, run_spk
-from lava_programs import defined, events, program, spikes_in
+from lava_programs import defined, events, program, resets, spikes_in
 
 from neuro_deploy.neurons import integer as shared
 from neuro_deploy.neurons import part
@@ -132,6 +132,27 @@ def test_a_reset_value_that_is_ignored_is_caught() -> None:
     case, _ = network()
     assert "v_reset" in case.population("p3").params
     assert caught(sim(with_params(case, "p3", lambda p: {k: v for k, v in p.items() if k != "v_reset"})))
+
+
+@cache
+def resetting() -> tuple[ChipProgram, Any]:
+    """Populations of which a round takes more, or less, than theta, without and with a current."""
+    draft = random_draft(8, (("cf-reset", "gentle", "dense"), ("cf-reset-current", "gentle", "sparse")))
+    return program(draft), spikes_in(draft, 10, 3)
+
+
+@pytest.mark.parametrize("name", ["p0", "p1"])
+def test_theta_instead_of_theta_reset_is_caught(name: str) -> None:
+    """In the definition, and in our process in Lava."""
+    case, x = resetting()
+    wrong = with_params(case, name, lambda p: {k: v for k, v in p.items() if k != "theta_reset"})
+    ours, theirs = defined(case, x), run_spk(case, x)
+    data = ours.populations[name].data
+    met = resets(case.population(name), data["spikes"], data["v"])
+    assert met["theta_reset takes more"] and met["theta_reset takes less"] and met["theta_reset below 0"], met
+    assert not any(differences(ours, theirs).values())
+    assert any(differences(defined(wrong, x), theirs).values())
+    assert any(differences(ours, run_spk(wrong, x)).values())
 
 
 def test_a_current_of_cf_that_is_off_by_one_is_caught() -> None:
