@@ -11,8 +11,8 @@ Float parameters (float32; scalar or one per neuron unless said): `beta` [0, 1],
 `circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity).  Optionally:
 `beta_syn` [0, 1], the leak of a synaptic current, u[t] = beta_syn * u[t-1] + a[t], which is then x;
 `theta_reset` > 0, what one round takes away (theta if absent), with positive polarity only: theta/beta is a reset that
-    acts after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; with K = 1, theta = nextafter(t, 0), theta_reset = t
-    a neuron fires at h >= t;
+    acts after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; with K = 1, theta = nextafter(t, 0) and
+    theta_reset = t a neuron fires at h >= t;
 `drift`, a constant that moves the potential but not the current.
 Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`; `du` with a current;
 `theta_reset` in units of the potential (64ths of a weight unit).

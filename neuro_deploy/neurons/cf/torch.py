@@ -44,8 +44,8 @@ class CirculateFire(SpikingNeuron):
 
     beta: leak, [0, 1].   theta: threshold, > 0.   beta_syn: leak of a synaptic current, [0, 1]; None: no current.
     theta_reset: what one round takes away, > 0; None: theta.  Soft reset and positive polarity only.  theta / beta is a
-        reset after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; K = 1, theta = nextafter(t, 0), theta_reset = t
-        fires at h >= t.
+        reset after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; K = 1 with theta = nextafter(t, 0) and
+        theta_reset = t fires at h >= t.
     drift: a constant added to the potential, finite.   All float32, one number or one per neuron (*shape).
     circulations: K >= 1.  K = 1 is the LIF neuron.
     polarity: "signed" is odd-symmetric, so nearly linear behind a batch norm, and learns worse there: 91.7-91.8 %
