@@ -18,7 +18,7 @@ from neuro_deploy.files import read_input
 from neuro_deploy.graph import read_graph
 
 DT = networks.DT
-RNG = np.random.default_rng(4)
+SEED = 4
 
 
 def given(*shape: int) -> nir.Input:
@@ -76,7 +76,7 @@ def test_a_nested_graph_runs_as_if_it_were_inlined(tmp_path: Path) -> None:
     nd.write_nir(nested(), tmp_path / "nested.nir")
     graph = nd.read_nir(tmp_path / "nested.nir")
     assert {"block.deep.one", "block.fc2", "way.back"} <= {n.name for n in read_graph(graph).nodes}
-    x = RNG.uniform(0, 1, (12, 6, 5)).astype(np.float32)
+    x = np.random.default_rng(SEED).uniform(0, 1, (12, 6, 5)).astype(np.float32)
     flat = nd.simulate(inlined(), x, "reference", ("spikes", "v"))
     deep = nd.simulate(graph, x, "reference", ("spikes", "v"))
     names = {"one": "block.deep.one", "two": "two"}
@@ -95,7 +95,7 @@ def test_a_nested_graph_compiles_to_the_same_integers() -> None:
     other.edges.remove(("way", "block"))
     other.edges.remove(("two", "way"))
     del other.nodes["way"]
-    x = RNG.uniform(0, 1, (12, 6, 5)).astype(np.float32)
+    x = np.random.default_rng(SEED).uniform(0, 1, (12, 6, 5)).astype(np.float32)
     first, second = (nd.simulate(nd.compile(graph, max_steps=12), x, "sim") for graph in (one, other))
     np.testing.assert_array_equal(first.populations["two"].data["spikes"], second.populations["two"].data["spikes"])
     assert first.populations["two"].data["spikes"].any()
@@ -150,8 +150,8 @@ def two_sided() -> nir.NIRGraph:
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     graph = two_sided()
     x = {
-        "image": RNG.uniform(0, 1, (9, 4, 2, 3)).astype(np.float32),
-        "action": RNG.uniform(0, 1, (9, 4, 4)).astype(np.float32),
+        "image": np.random.default_rng(SEED).uniform(0, 1, (9, 4, 2, 3)).astype(np.float32),
+        "action": np.random.default_rng(SEED).uniform(0, 1, (9, 4, 4)).astype(np.float32),
     }
     assert read_graph(graph).inputs == (("action", (4,)), ("image", (2, 3)))
     model = nd.import_nir(graph)
@@ -218,7 +218,7 @@ def test_shapes_and_scalar_parameters_are_filled_in() -> None:
     assert shapes == dict.fromkeys(("input", "gain", "first"), (2, 6, 5)) | dict.fromkeys(
         ("conv", "lif", "output"), (4, 3, 4)
     )
-    trace = nd.simulate(scalars(), RNG.uniform(0, 1, (6, 3, 2, 6, 5)), "reference")
+    trace = nd.simulate(scalars(), np.random.default_rng(SEED).uniform(0, 1, (6, 3, 2, 6, 5)), "reference")
     assert trace.populations["lif"].data["spikes"].shape == (6, 3, 4, 3, 4)
     assert trace.populations["lif"].data["spikes"].any()
 

@@ -6,6 +6,7 @@ row latency + t.  float64 and another order of sums, so potentials differ from `
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import nir
@@ -76,7 +77,9 @@ class LavaFloat:
 
     def run(self, source: nir.NIRGraph, job: Job) -> Trace:
         """Run a graph.  Raises: BackendError (LavaMissingError, LavaTimeoutError), InputError, UnsupportedError."""
-        return run_composed(compose(read_graph(source, job.dt)), job)
+        reading = read_graph(source, job.dt)
+        trace = run_composed(compose(reading), job)
+        return replace(trace, provenance={**trace.provenance, **reading.scheme.told()})
 
 
 BACKEND = LavaFloat()

@@ -224,7 +224,7 @@ class Reference:
             if "spikes" in data:
                 data["spikes"] = data["spikes"].astype(np.int32)
             populations[name] = Recording(neuron.shape, 0, np.asarray(1.0), data)
-        return Trace(populations, job.steps, reading.dt, self.name, self.kind)
+        return Trace(populations, job.steps, reading.dt, self.name, self.kind, provenance=reading.scheme.told())
 
 
 BACKEND = Reference()

@@ -15,7 +15,7 @@ from ..files import read_input
 from ..graph import read_nir
 from ..program import ChipProgram
 from ..trace import Trace, load_trace
-from .show import keep_inputs, load_any, out, progress, say
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, load_any, meant, out, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +72,11 @@ def verify(
     target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
     lava_samples: int = typer.Option(1000, "--lava-samples", help="Most samples that Lava runs; 0: without Lava."),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
-    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
+    dt: float | None = DT,
+    family: str | None = AS,
+    reset: str | None = RESET,
+    rounds: int | None = ROUNDS,
+    discretization: str | None = DISCRETIZATION,
     input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload; see 'compile'."),
     weight_bits: int | None = typer.Option(None, "--weight-bits", help="Width of the weights; see 'compile'."),
     scale: str = typer.Option("auto", "--scale", help="auto, proven, calibrated or full; see 'compile'."),
@@ -92,10 +96,10 @@ def verify(
 
     keep_inputs([source, input_, Path(target), *([calibrate] if calibrate else [])], report)
     x, label = read_input(input_)
-    options: dict[str, Any] = {"dt": dt, "input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
+    options: dict[str, Any] = {"input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
     if calibrate:
         options["calibrate"] = read_input(calibrate)[0]
-    graph = read_nir(source)
+    graph = meant(read_nir(source), dt, family, reset, rounds, discretization)
     with bars() as start:
         result = verify_graph(
             graph,

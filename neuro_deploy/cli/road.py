@@ -9,12 +9,12 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from ..errors import BackendError
+from ..errors import BackendError, InputError
 from ..files import read_input
 from ..graph import read_graph, read_nir
 from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
-from .show import err, keep_inputs, load_any, progress, say
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, progress, say
 
 QUIET_EPOCHS = 10
 """Without a terminal, every so many epochs get a line."""
@@ -79,7 +79,11 @@ def compile_(
     calibrate: Path | None = typer.Option(
         None, "--calibrate", help="Typical input (.npz): its range, and what --scale calibrated looks at."
     ),
-    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if the file does not say."),
+    dt: float | None = DT,
+    family: str | None = AS,
+    reset: str | None = RESET,
+    rounds: int | None = ROUNDS,
+    discretization: str | None = DISCRETIZATION,
     input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload."),
     weight_bits: int | None = typer.Option(None, "--weight-bits", help="Width of the weights; the target's, or fewer."),
     scale: str = typer.Option("auto", "--scale", help="auto, proven, calibrated or full: precision against proof."),
@@ -99,9 +103,8 @@ def compile_(
     keep_inputs([file, *([calibrate] if calibrate else []), Path(target)], out)
     known = read_input(calibrate)[0] if calibrate else None
     program = lower(
-        read_nir(file),
+        meant(read_nir(file), dt, family, reset, rounds, discretization),
         target,
-        dt=dt,
         calibrate=known,
         input_bits=input_bits,
         weight_bits=weight_bits,
@@ -123,7 +126,11 @@ def simulate(
     samples: int | None = typer.Option(None, "--samples", help="Only the first so many samples."),
     only: str | None = typer.Option(None, "--only", help="Keep these populations alone, such as 'out' or 'cf1,out'."),
     strict: bool = typer.Option(False, "--strict", help="Stop at the first wrap or clip of a register (sim)."),
-    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+    dt: float | None = DT,
+    family: str | None = AS,
+    reset: str | None = RESET,
+    rounds: int | None = ROUNDS,
+    discretization: str | None = DISCRETIZATION,
     timeout: float | None = typer.Option(None, "--timeout", help="Seconds that a Lava run may take."),
 ) -> None:
     """Run a network on an input and record its spikes and states.
@@ -137,6 +144,12 @@ def simulate(
     source = load_any(file)
     if isinstance(source, Trace):
         raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")
+    if not isinstance(source, ChipProgram):
+        source = meant(source, dt, family, reset, rounds, discretization)
+    elif any(value is not None for value in (dt, family, reset, rounds, discretization)):
+        raise InputError(
+            f"{file}: is a ChipProgram, which says its time step and resets itself; leave those options out"
+        )
     x, label = read_input(input_)
     variables, kept = names(record), None if only is None else names(only)
     with progress(f"{backend}: {file.name}") as update:
@@ -148,13 +161,12 @@ def simulate(
             samples,
             only=kept,
             strict=strict,
-            dt=dt,
             timeout=timeout,
             progress=update,
         )
     save_trace(trace, out)
     say(f"wrote {escape(str(out))}: {trace.batch} samples, {trace.steps} steps, {len(trace.populations)} populations")
-    readout = source.readout if isinstance(source, ChipProgram) else read_graph(source, dt).readout
+    readout = source.readout if isinstance(source, ChipProgram) else read_graph(source).readout
     if readout and label is not None and not readout.readable(trace):
         variable = RULES[readout.rule][0]
         say(f"no accuracy: it is read by {readout.rule} of {readout.population}; record its '{variable}'")

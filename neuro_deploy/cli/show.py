@@ -10,13 +10,16 @@ from typing import Any, Literal
 
 import h5py
 import nir
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import FormatError, InputError
 from ..files import check_readable, open_h5
-from ..graph import read_nir
+from ..graph import assume, read_nir
+from ..graph.conventions import FAMILIES, read_as
+from ..neurons.base import DISCRETIZATIONS, RESETS
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
 
@@ -27,6 +30,33 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
 err = Console(stderr=True)
 
 Kind = Literal["nir", "program", "trace"]
+
+
+DT = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say.")
+AS = typer.Option(
+    None,
+    "--as",
+    help=f"Read a foreign NIR file as this family means it: {', '.join(FAMILIES)} ('inspect' says which fits).",
+)
+RESET = typer.Option(None, "--reset", help=f"What a spike does, if a NIR file does not say: {', '.join(RESETS)}.")
+ROUNDS = typer.Option(None, "--rounds", help="Most spikes a step, for --reset subtract; by default 1, or the family's.")
+DISCRETIZATION = typer.Option(
+    None, "--discretization", help=f"If a NIR file does not say: {', '.join(map(repr, DISCRETIZATIONS))}."
+)
+
+
+def meant(
+    graph: nir.NIRGraph,
+    dt: float | None,
+    family: str | None,
+    reset: str | None,
+    rounds: int | None,
+    discretization: str | None,
+) -> nir.NIRGraph:
+    """The graph with what the user says of it.  Raises: InputError for a contradiction."""
+    if family:
+        return read_as(graph, family, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
+    return assume(graph, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
 
 
 def complain(message: str) -> int:

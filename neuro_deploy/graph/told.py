@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 import nir
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
-from ..neurons.base import DISCRETIZATIONS, METADATA, Scheme
+from ..neurons.base import DISCRETIZATIONS, METADATA, RESETS, Scheme
 
 DEFAULTS = Scheme(1.0)
 """What NIR means where a file says nothing (but for dt, which must be said)."""
+
+
+def _one_of(known: Mapping[str, str]) -> Callable[[str], str]:
+    """A check that a text is one of the keys."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(map(repr, known))}, got {value!r}")
+        return value
+
+    return check
 
 
 class _Metadata(BaseModel):
@@ -44,11 +55,12 @@ class Told(_Metadata):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     dt: float | None = Field(default=None, gt=0)
-    discretization: Literal["forward Euler", "exponential", "exponential, impulses"] | None = None
-    reset: Literal["value", "subtract"] | None = None
+    discretization: Annotated[str, AfterValidator(_one_of(DISCRETIZATIONS))] | None = None
+    reset: Annotated[str, AfterValidator(_one_of(RESETS))] | None = None
     rounds: int | None = Field(default=None, ge=1)
     fires: Literal[">", ">="] | None = None
     steps: int | None = Field(default=None, ge=1)
+    family: str | None = None
     input: ToldInput | None = None
     readout: ToldReadout | None = None
 
@@ -62,11 +74,15 @@ def metadata_of(node: nir.NIRNode) -> Mapping[str, Any]:
 
 def told_of(graph: nir.NIRGraph) -> Told:
     """Our metadata of the graph, checked.  Raises: InputError with all problems."""
+    return _checked(metadata_of(graph), "the file's neuro_deploy metadata is not valid:")
+
+
+def _checked(entry: Mapping[str, Any], title: str) -> Told:
     try:
-        return Told.model_validate(_plain(metadata_of(graph)))
+        return Told.model_validate(_plain(entry))
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise InputError("\n".join(["the file's neuro_deploy metadata is not valid:", *lines])) from error
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+        raise InputError("\n".join([title, *lines])) from error
 
 
 def _plain(value: Any) -> Any:
@@ -95,10 +111,17 @@ def _time_step(stored: float | None, dt: float | None) -> float:
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise InputError(f"dt must be a positive number of seconds, got {dt}")
     if stored is None and dt is None:
-        raise InputError("the file does not say its time step, and a guess would change its spikes; give --dt SECONDS")
+        raise InputError(
+            "the file does not say its time step, and a guess would change its spikes; give --dt SECONDS, or by --as "
+            "FAMILY whose file it is ('neuro_deploy inspect' shows which families fit)"
+        )
     if stored is not None and dt is not None and stored != dt:
         raise InputError(f"the file says dt = {stored!r} s, not {dt!r} s; leave --dt out")
     return stored if stored is not None else float(dt or 0)
+
+
+def _option(key: str) -> str:
+    return "--as" if key == "family" else f"--{key}"
 
 
 def assume(
@@ -109,29 +132,22 @@ def assume(
     reset: str | None = None,
     rounds: int | None = None,
     fires: str | None = None,
+    family: str | None = None,
 ) -> nir.NIRGraph:
     """The graph with what its file does not say put into our metadata; what is None stays open.
 
-    dt: seconds a step.   discretization: a key of DISCRETIZATIONS.   reset: "value" or "subtract", with at most
-    `rounds` spikes a step.   fires: ">" or ">=" the threshold.  (See neurons.base.Scheme.)
+    dt: seconds a step.   discretization: a key of DISCRETIZATIONS.   reset: a key of RESETS, with at most `rounds`
+    spikes a step.   fires: ">" or ">=" the threshold.  (See neurons.base.Scheme.)   family: whose convention it is.
     Raises: InputError for a value that cannot be, or one that contradicts the file.
     """
-    if discretization is not None and discretization not in DISCRETIZATIONS:
-        raise InputError(
-            f"discretization must be one of {', '.join(map(repr, DISCRETIZATIONS))}, got {discretization!r}"
-        )
-    if reset not in (None, "value", "subtract"):
-        raise InputError(f"reset must be 'value' or 'subtract', got {reset!r}")
     given = {"dt": dt, "discretization": discretization, "reset": reset, "rounds": rounds, "fires": fires}
+    given["family"] = family
     wanted = {key: value for key, value in given.items() if value is not None}
-    stored = told_of(graph)
+    stored, _ = told_of(graph), _checked(wanted, "that cannot be:")
     for key, value in wanted.items():
         known = getattr(stored, key)
         if known is not None and known != value:
-            raise InputError(f"the file says {key} = {known!r}, not {value!r}; leave --{key} out")
+            raise InputError(f"the file says {key} = {known!r}, not {value!r}; leave {_option(key)} out")
     entry = {**metadata_of(graph), **wanted}
-    result = nir.NIRGraph(
-        dict(graph.nodes), list(graph.edges), metadata={**graph.metadata, METADATA: entry}, type_check=False
-    )
-    told_of(result)
-    return result
+    metadata = {**graph.metadata, METADATA: entry}
+    return nir.NIRGraph(dict(graph.nodes), list(graph.edges), metadata=metadata, type_check=False)

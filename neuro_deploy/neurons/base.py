@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import nir
 import numpy as np
@@ -60,21 +60,36 @@ Of two equations in a row (CubaLIF, CubaLI) each is solved for itself, and the s
 """
 
 
+RESETS: Mapping[str, str] = MappingProxyType(
+    {
+        "value": "to v_reset, as NIR says",
+        "subtract": "the threshold is subtracted, v = h - theta*s; NIR cannot say that",
+        "subtract-late": "the threshold is subtracted after the next leak, h' = beta*h + x - theta*s; as snnTorch does",
+    }
+)
+"""What a spike does to the potential: name -> rule."""
+
+
 @dataclass(frozen=True)
 class Scheme:
     """How the equations of a NIR file become steps, and what NIR itself leaves open.
 
     dt: seconds a step.   discretization: a key of DISCRETIZATIONS.
-    reset: of nodes that fire: "value" (to v_reset, as NIR says) or "subtract" (of the threshold, which NIR cannot say).
-    rounds: with "subtract", the most spikes in a step.   at_threshold: fires at h >= theta, not only above.
+    reset: of nodes that fire: a key of RESETS.   rounds: with a reset by subtraction, the most spikes in a step.
+    at_threshold: fires at h >= theta, not only above.
     Nodes with our own metadata say for themselves what they are.
     """
 
     dt: float
     discretization: str = "forward Euler"
-    reset: Literal["value", "subtract"] = "value"
+    reset: str = "value"
     rounds: int = 1
     at_threshold: bool = False
+
+    def told(self) -> dict[str, str]:
+        """What was assumed, in words, for a trace's provenance."""
+        fires = ">=" if self.at_threshold else ">"
+        return {"discretization": self.discretization, "reset": self.reset, "fires": fires, "rounds": str(self.rounds)}
 
     def leak(self, tau: Any) -> NDArray[np.float64]:
         """What is left after a step, for time constants tau in seconds; 0 where tau is dt in float32."""

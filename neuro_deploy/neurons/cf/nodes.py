@@ -112,7 +112,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
 
     Raises: UnsupportedError if the nodes are not what the metadata says at this dt.
     """
-    if type(node) in lif.FIRING and told_kind(node) is None and scheme.reset == "subtract":
+    if type(node) in lif.FIRING and told_kind(node) is None and scheme.reset != "value":
         return _foreign(name, node, scheme)
     if not isinstance(node, nir.NIRGraph) or not isinstance(node.metadata, dict):
         return None
@@ -144,7 +144,14 @@ def _foreign(name: str, node: Any, scheme: Scheme) -> FloatNeuron:
         raise UnsupportedError("cannot read the graph", [Violation(name, what, "read it with the reset 'value'")])
     params: dict[str, Any] = dict(lif.parameters(name, node, scheme))
     exact = np.asarray(node.v_threshold, np.float32)
-    if scheme.at_threshold:
+    if scheme.reset == "subtract-late":
+        if not np.all(params["beta"] > 0):
+            what = "beta = 0 forgets what a late reset would subtract from"
+            raise UnsupportedError(
+                "cannot read the graph", [Violation(name, what, "read it with the reset 'subtract'")]
+            )
+        params["theta_reset"] = exact / params["beta"]
+    elif scheme.at_threshold:
         params["theta_reset"] = exact
     params |= {"circulations": np.float32(scheme.rounds), "circulations_neg": np.float32(0), "theta_neg": exact}
     return FloatNeuron("cf", shape_of(*params.values(), *lif.sizes(node)), params)

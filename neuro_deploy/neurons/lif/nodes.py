@@ -34,7 +34,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
         theta = scheme.level(node.threshold)
         return FloatNeuron("lif", np.shape(theta), {"beta": np.asarray(0.0), "theta": theta})
     kind = told_kind(node)
-    if type(node) not in FIRING or kind not in (None, "lif") or (kind is None and scheme.reset == "subtract"):
+    if type(node) not in FIRING or kind not in (None, "lif") or (kind is None and scheme.reset != "value"):
         return None
     reset = np.asarray(0.0 if node.v_reset is None else node.v_reset)
     params = parameters(name, node, scheme) | ({"v_reset": reset} if np.any(reset != 0) else {})

@@ -1,0 +1,44 @@
+"""normalize: a foreign NIR file in explicit form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from ..graph import read_nir, write_nir
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command."""
+    app.command(name="normalize")(normalize)
+
+
+def normalize(
+    file: Path = typer.Argument(help="A NIR file."),
+    nir: Path = typer.Option(..., "--nir", help="The NIR file to write."),
+    dt: float | None = DT,
+    family: str | None = AS,
+    reset: str | None = RESET,
+    rounds: int | None = ROUNDS,
+    discretization: str | None = DISCRETIZATION,
+    stock: bool = typer.Option(
+        False, "--stock", help="Also rewrite what stock nir's type check refuses: grouped convolutions, oblong kernels."
+    ),
+) -> None:
+    """Write a NIR file in explicit form: whole shapes, no scalar parameters, and its time step and reset said.
+
+    Not one spike changes.  The result needs neither --dt nor --as any more.
+
+    Example: [bold]neuro_deploy normalize theirs.nir --as snntorch --reset subtract-late --nir ours.nir[/bold]
+    """
+    from ..graph.normalize import normalize as explicit
+
+    keep_inputs([file], nir)
+    graph, changes = explicit(meant(read_nir(file), dt, family, reset, rounds, discretization), stock=stock)
+    write_nir(graph, nir)
+    for change in changes:
+        say(f"{escape(change.node)}: {escape(change.what)}")
+    say(f"wrote {escape(str(nir))}: {len(changes)} change(s) of form")

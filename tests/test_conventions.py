@@ -1,0 +1,231 @@
+"""Foreign files: which family wrote them, what they mean, and their explicit form."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import networks
+import nir
+import numpy as np
+import pytest
+
+import neuro_deploy as nd
+from neuro_deploy.cli import run
+from neuro_deploy.errors import InputError, UnsupportedError
+from neuro_deploy.graph import read_graph
+from neuro_deploy.graph.conventions import FAMILIES, read_as, recognise
+from neuro_deploy.graph.normalize import normalize
+
+SIZE = 5
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(17)
+
+
+def foreign(*neurons: nir.NIRNode) -> nir.NIRGraph:
+    """input -> fc0 -> neuron 0 -> fc1 -> neuron 1 ... -> output, no metadata."""
+    random = rng()
+    nodes: dict[str, Any] = {"input": nir.Input({"input": np.array([SIZE])})}
+    for i, neuron in enumerate(neurons):
+        nodes[f"fc{i}"] = networks.affine(SIZE, SIZE, random, scale=2.5)
+        nodes[f"n{i}"] = neuron
+    nodes["output"] = nir.Output({"output": np.array([SIZE])})
+    return nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), type_check=False)
+
+
+def lif(tau: Any, r: Any, **more: Any) -> nir.LIF:
+    rest = {"v_leak": np.zeros(SIZE), "v_threshold": rng().uniform(0.7, 1.3, SIZE), "v_reset": np.zeros(SIZE), **more}
+    return nir.LIF(tau=np.asarray(tau, np.float32), r=np.asarray(r, np.float32), **rest)
+
+
+def taus(low: float, high: float) -> Any:
+    return rng().uniform(low, high, SIZE)
+
+
+def written_by(family: str) -> nir.NIRGraph:
+    """A graph with the numbers that a family's exporter would write."""
+    if family == "snntorch":
+        tau = 1e-4 / (1 - rng().uniform(0.91, 0.97, SIZE))
+        return foreign(lif(tau, tau / 1e-4), lif(tau * 1.5, tau * 1.5 / 1e-4))
+    if family == "spikingjelly":
+        tau, reset = taus(2, 8) * 5e-3, rng().uniform(-0.3, -0.1, SIZE)
+        leaky = lif(tau, tau / 5e-3, v_leak=reset, v_reset=reset)
+        return foreign(leaky, nir.IF(np.full(SIZE, 200.0), np.ones(SIZE), rng().uniform(-0.2, 0.1, SIZE)))
+    if family == "norse":
+        return foreign(lif(taus(3e-3, 2e-2), np.ones(SIZE), v_leak=taus(0.05, 0.1)))
+    if family == "sinabs":
+        return foreign(lif(taus(4, 20), np.ones(SIZE)), nir.IF(np.ones(SIZE), np.full(SIZE, 1.5), np.zeros(SIZE)))
+    if family == "rockpool":
+        tau = taus(2e-3, 2e-2)
+        return foreign(lif(tau, tau * np.exp(-1e-3 / tau) / 1e-3))
+    tau = 1e-4 * 4096 / rng().integers(200, 2000, SIZE)
+    return foreign(lif(tau, tau / 1e-4, v_threshold=rng().integers(40, 90, SIZE) / 64))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_recognised_with_reasons(family: str, tmp_path: Path) -> None:
+    nd.write_nir(written_by(family), tmp_path / "x.nir")
+    matches = {match.family: match for match in recognise(nd.read_nir(tmp_path / "x.nir"))}
+    assert set(matches) == set(FAMILIES)
+    assert matches[family].fits, matches[family]
+    others = [name for name, match in matches.items() if match.fits and name != family]
+    twins = {"snntorch": ["spikingjelly"], "lava-dl": ["snntorch", "spikingjelly"]}
+    assert others == twins.get(family, [])
+    assert all(sign.text for match in matches.values() for sign in match.signs)
+
+
+def test_a_file_of_ours_has_no_foreign_convention() -> None:
+    assert recognise(networks.chain()) == ()
+
+
+DT = {"snntorch": 1e-4, "spikingjelly": 5e-3, "norse": 1e-3, "sinabs": 1.0, "rockpool": 1e-3, "lava-dl": 1e-4}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_file_means_in_its_family(family: str) -> None:
+    """The first population's leak, gain, reset and comparison, by the rules of the table in scalar code."""
+    graph = written_by(family)
+    told = {"reset": "subtract-late"} if family == "snntorch" else {}
+    reading = read_graph(read_as(graph, family, **told))
+    node, neuron, dt = graph.nodes["n0"], reading.neurons["n0"], DT[family]
+    assert reading.dt == pytest.approx(dt, rel=1e-5)
+    exponential = family in ("sinabs", "rockpool")
+    leak = np.exp(-dt / node.tau) if exponential else 1 - dt / node.tau
+    rate = 1 - leak if family == "sinabs" else dt / node.tau
+    np.testing.assert_allclose(neuron.params["beta"], leak, rtol=1e-5)
+    r = 1.0 if family == "norse" else node.r
+    gain = {n.name: n for n in reading.nodes}.get("n0.in")
+    wanted = np.broadcast_to(r * rate, SIZE)
+    np.testing.assert_allclose(wanted if gain is None else gain.operation.scale, wanted, rtol=1e-5)
+    assert (gain is None) == bool(np.allclose(wanted, 1.0, atol=1e-6))
+    soft = family in ("snntorch", "sinabs", "rockpool")
+    assert neuron.kind == ("cf" if soft else "lif")
+    theta = node.v_threshold.astype(np.float32)
+    at = np.nextafter(theta, np.float32(0)) if family in ("sinabs", "rockpool", "spikingjelly") else theta
+    np.testing.assert_array_equal(neuron.params["theta"], at)
+    if family == "snntorch":
+        np.testing.assert_allclose(neuron.params["theta_reset"], theta / leak, rtol=1e-5)
+    if family in ("sinabs", "rockpool"):
+        np.testing.assert_array_equal(neuron.params["theta_reset"], theta)
+        assert neuron.params["circulations"] == 16
+
+
+def test_the_same_file_gives_other_spikes_in_other_families() -> None:
+    """What field reports complain of: one file, and 0 or many spikes, by who reads it."""
+    graph, x = written_by("snntorch"), rng().uniform(0, 1, (40, 8, SIZE))
+    counts = {}
+    for family in ("snntorch", "norse"):
+        told = read_as(graph, family, reset="value")
+        counts[family] = int(nd.simulate(told, x, "reference").populations["n1"].data["spikes"].sum())
+    assert counts["snntorch"] > 50 and counts["norse"] == 0
+
+
+def test_what_a_family_does_not_tell_is_asked_for() -> None:
+    with pytest.raises(InputError, match=r"snnTorch files do not tell the reset .* give --reset"):
+        read_as(written_by("snntorch"), "snntorch")
+    mixed = foreign(lif(taus(0.01, 0.02), taus(1, 2)[::-1], v_reset=np.full(SIZE, 0.1)))
+    with pytest.raises(InputError, match=r"SpikingJelly files do not tell their time step.* give --dt"):
+        read_as(mixed, "spikingjelly")
+    assert read_graph(read_as(mixed, "spikingjelly", dt=0.002)).dt == 0.002
+    with pytest.raises(InputError, match="--as brian: unknown; known are snntorch"):
+        read_as(mixed, "brian")
+    with pytest.raises(InputError, match=r"the file says dt = 0\.002, not 0\.0001"):
+        read_as(networks.chain(), "snntorch", reset="value")
+
+
+def awkward() -> nir.NIRGraph:
+    """Scalars, no shapes, a grouped convolution, an oblong kernel, a pool, in a nested graph and outside."""
+    random = rng()
+    grouped = random.normal(0, 0.6, (4, 1, 3, 3)).astype(np.float32)
+    oblong = random.normal(0, 0.4, (3, 4, 1, 3)).astype(np.float32)
+    scalar = nir.LIF(np.float32(5e-4), np.float32(5), np.float32(0), np.float32(0.4), np.float32(0))
+    inner = {
+        "input": nir.Input({"input": None}),
+        "conv": nir.Conv2d(None, grouped, 1, 1, 1, 2, random.normal(0, 0.1, 4).astype(np.float32)),
+        "lif": scalar,
+        "output": nir.Output({"output": None}),
+    }
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 5, 6])}),
+        "block": nir.NIRGraph(inner, list(itertools.pairwise(inner)), type_check=False),
+        "pool": nir.AvgPool2d(np.array([2, 2]), np.array([1, 2]), np.array([0, 0])),
+        "oblong": nir.Conv2d(None, oblong, (1, 1), (0, 1), 1, 1, np.zeros(3, np.float32)),
+        "last": nir.LIF(np.float32(7e-4), np.float32(7), np.float32(0), np.float32(0.3), np.float32(0)),
+        "flat": nir.Flatten({"input": None}, 0, -1),
+        "end": nir.LI(np.float32(3e-4), np.float32(3), np.float32(0)),
+        "output": nir.Output({"output": None}),
+    }
+    return nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), type_check=False)
+
+
+@pytest.mark.parametrize("stock", [False, True])
+def test_normalize_changes_the_form_and_no_spike(stock: bool, tmp_path: Path) -> None:
+    before = read_as(awkward(), "snntorch", reset="value")
+    after, changes = normalize(before, stock=stock)
+    assert {c.node for c in changes} >= {
+        "block.input",
+        "block.conv",
+        "block.lif",
+        "oblong",
+        "last",
+        "flat",
+        "end",
+        "output",
+    }
+    nd.write_nir(after, tmp_path / "x.nir")
+    if stock:
+        assert set(nir.read(tmp_path / "x.nir", type_check=True).nodes) >= set(before.nodes)
+    else:
+        with pytest.raises(ValueError, match="mismatch"):
+            nir.read(tmp_path / "x.nir", type_check=True)
+    again = nd.read_nir(tmp_path / "x.nir")
+    assert again.nodes["last"].v_threshold.shape == (3, 4, 3)
+    assert again.nodes["block"].nodes["lif"].tau.shape == (4, 5, 6)
+    x = rng().uniform(0, 1, (10, 4, 2, 5, 6)).astype(np.float32)
+    one, other = (nd.simulate(graph, x, "reference", ("spikes", "v")) for graph in (before, again))
+    assert list(one.populations) == list(other.populations)
+    for name, recording in one.populations.items():
+        assert recording.data["spikes"].any() or name == "end"
+        for variable, values in recording.data.items():
+            if stock:
+                np.testing.assert_allclose(values, other.populations[name].data[variable], atol=1e-5)
+            else:
+                np.testing.assert_array_equal(values, other.populations[name].data[variable])
+    assert normalize(again, stock=stock)[1] == []
+
+
+def test_a_kernel_that_no_rim_makes_square_is_refused_for_stock_alone() -> None:
+    graph = read_as(awkward(), "snntorch", reset="value")
+    graph.nodes["oblong"].weight = graph.nodes["oblong"].weight[..., :2]
+    normalize(graph)
+    with pytest.raises(UnsupportedError, match=r"oblong: its kernel \(1, 2\) cannot be made square"):
+        normalize(graph, stock=True)
+
+
+def test_commands_take_a_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nd.write_nir(written_by("snntorch"), tmp_path / "theirs.nir")
+    x = rng().uniform(0, 1, (20, 6, SIZE)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", input=x)
+    theirs, told = str(tmp_path / "theirs.nir"), ["--as", "snntorch", "--reset", "subtract-late"]
+    given = ["--input", str(tmp_path / "x.npz")]
+
+    assert run(["simulate", theirs, *given, "--backend", "reference", "--out", str(tmp_path / "a.trace.h5")]) == 2
+    assert "give --dt SECONDS, or by --as" in " ".join(capsys.readouterr().err.split())
+    assert run(["normalize", theirs, *told, "--nir", str(tmp_path / "ours.nir")]) == 0
+    for name, options in (("theirs", told), ("ours", [])):
+        out = str(tmp_path / f"{name}.trace.h5")
+        given_name = str(tmp_path / f"{name}.nir")
+        assert run(["simulate", given_name, *given, "--backend", "reference", *options, "--out", out]) == 0
+        program = str(tmp_path / f"{name}.program.h5")
+        assert run(["compile", given_name, *options, "--calibrate", str(tmp_path / "x.npz"), "--out", program]) == 0
+    one, other = (nd.load_trace(tmp_path / f"{name}.trace.h5") for name in ("theirs", "ours"))
+    np.testing.assert_array_equal(one.populations["n1"].data["spikes"], other.populations["n1"].data["spikes"])
+    assert one.populations["n1"].data["spikes"].any()
+    assert nd.load_program(tmp_path / "theirs.program.h5") == nd.load_program(tmp_path / "ours.program.h5")
+    assert one.provenance["discretization"] == "forward Euler" and one.provenance["reset"] == "subtract-late"
+    wrong = ["simulate", str(tmp_path / "ours.program.h5"), *given, "--dt", "1", "--out", str(tmp_path / "b.trace.h5")]
+    assert run(wrong) == 2
+    assert "leave those options out" in " ".join(capsys.readouterr().err.split())
