@@ -1,6 +1,7 @@
 # make demo   set everything up in .venv and run the whole road on real digits
 # make test   set everything up and run linters, types and the whole test suite
 # make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle
+# make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
 # make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; do \
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo_out
 
-.PHONY: help setup demo test test-long test-witness lint format types pytest clean
+.PHONY: help setup demo test test-long test-witness test-frameworks lint format types pytest clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -46,9 +47,13 @@ test-witness: setup
 	$(BIN)/python tests/witness/environments.py
 	$(BIN)/pytest -m witness tests/witness
 
+test-frameworks: setup
+	$(BIN)/python tests/frameworks/environments.py
+	$(BIN)/pytest -m frameworks tests/frameworks
+
 format: setup
 	$(BIN)/ruff check --fix neuro_deploy tests benchmarks
 	$(BIN)/ruff format neuro_deploy tests benchmarks
 
 clean:
-	rm -rf $(VENV) .venv-nengo .venv-brian2 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-nengo .venv-brian2 .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

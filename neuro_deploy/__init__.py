@@ -20,6 +20,8 @@ _HOMES = {
     "nn": "neuro_deploy.train.nn",
     "export_nir": "neuro_deploy.train.export",
     "import_nir": "neuro_deploy.backends.reference",
+    "from_sinabs": "neuro_deploy.adapters.sinabs",
+    "from_spikingjelly": "neuro_deploy.adapters.spikingjelly",
     "from_snntorch": "neuro_deploy.adapters.snntorch",
     "to_snntorch": "neuro_deploy.adapters.snntorch",
     "read_nir": "neuro_deploy.graph",
@@ -38,8 +40,10 @@ _HOMES = {
 _MODULES = ("nn",)
 
 if TYPE_CHECKING:
+    from .adapters.sinabs import from_sinabs as from_sinabs
     from .adapters.snntorch import from_snntorch as from_snntorch
     from .adapters.snntorch import to_snntorch as to_snntorch
+    from .adapters.spikingjelly import from_spikingjelly as from_spikingjelly
     from .backends import simulate as simulate
     from .backends.reference import import_nir as import_nir
     from .comparison import compare as compare

@@ -15,7 +15,7 @@ from typing import cast
 
 from .layers import Kept
 
-FRAMEWORKS: tuple[str, ...] = ("snntorch",)
+FRAMEWORKS: tuple[str, ...] = ("snntorch", "spikingjelly", "sinabs")
 """Names of the files beside this one."""
 
 

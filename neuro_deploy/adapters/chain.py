@@ -34,7 +34,7 @@ class Family:
     """A framework: its top package, its neurons, and its own containers and layers, all by class name.
 
     containers: name -> leading axes inside (0: those outside).   layers: name -> the class of torch that it computes
-    as, over the leading axes.
+    as, with all leading axes joined into one.
     """
 
     package: str
@@ -200,7 +200,7 @@ class _Chain:
 
     def add(self, item: Item) -> None:
         """The next module; what is wrong with it is noted, and the shape goes on as far as it is known."""
-        if type(item.module) in PASSING:
+        if _kind(item, self.family) in PASSING:
             if item.module.training and float(getattr(item.module, "p", 0.0)):
                 self.violations.append(Violation(item.name, "drops values in training mode", "call model.eval()"))
             return
@@ -231,7 +231,8 @@ class _Chain:
             fragment = kept.convert(item.module, shape, self.about.dt)
             self.shape = fragment.shape or shape
         else:
-            node = layer_node(item.module, shape, item.leading, _kind(item, self.family))
+            leading = 1 if self.family.name_of(item.module) in self.family.layers else item.leading
+            node = layer_node(item.module, shape, leading, _kind(item, self.family))
             fragment = Fragment({"": node})
             self.shape = output_shape(item.name, read_node(item.name, node, self.about.dt), shape)
         word = re.sub(r"[^A-Za-z0-9_-]", "_", item.name)

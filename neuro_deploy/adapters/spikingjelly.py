@@ -1,0 +1,258 @@
+"""SpikingJelly 2.0 (`spikingjelly.activation_based`) -> NIR.
+
+Every neuron charges h from v[t-1] and its input x, fires at h >= v_threshold, and resets:
+
+    IFNode               h = v + x
+    LIFNode              h = v + (x - (v - r)) / tau          decay_input; else  h = v - (v - r) / tau + x
+    ParametricLIFNode    the same with sigmoid(w) for 1 / tau
+    CUBALIFNode          c = c_decay * c + x;   h = v_decay * v + c
+    ActivationAwareIFNode   as IFNode, but fires at h + v_offset >= v_threshold
+    v_reset None         v = h - v_threshold * s;   r = 0;   v[-1] = 0
+    v_reset a number     v = v_reset where s, else h;   r = v_reset;   v[-1] = v_reset
+
+A neuron that starts from v_reset is one that starts from 0 if its potential is measured from v_reset: w = v - v_reset
+with the threshold v_threshold - v_reset, and for CUBALIFNode, which leaks to 0, a drift of -(1 - v_decay) * v_reset.
+So `v` and `h` of our runs are w.  SimpleIFNode and SimpleLIFNode start from 0, whatever v_reset is, and are kept as
+they are.  The order of float32 operations is ours: beta * v + x with beta = 1 - 1 / tau, so a spike may differ where h
+is within the rounding of the threshold.
+Source: spikingjelly 2.0.0, activation_based/neuron and _ops/*/reference.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import UnsupportedError, Violation
+from ..neurons.base import FloatNeuron
+from ..program import Readout
+from .chain import About, Family, build
+from .layers import TITLE, Fragment, Kept, Shape, refuse
+from .populations import arrays, fragment, hard, soft
+
+HALF = "its state starts at half a threshold, and NIR has no initial state"
+REMEDY = "train IFNode, LIFNode, ParametricLIFNode or CUBALIFNode"
+
+
+def _fires(module: Any) -> None:
+    """Raise unless the neuron's spike is 1 at 0 and above, 0 below: not the smooth or counting kind of surrogate."""
+    with torch.no_grad():
+        given = torch.tensor([-3.0, -1e-6, 0.0, 1e-6, 0.5, 3.0])
+        try:
+            steps = torch.equal(module.surrogate_function(given), (given >= 0).float())
+        except RuntimeError:  # a probability outside [0, 1]
+            steps = False
+    if not steps:
+        what = f"{type(module.surrogate_function).__name__} does not give 1 at and above the threshold, else 0"
+        raise refuse(what, "call set_spiking_mode(True), or use Sigmoid, ATan, ...", "surrogate_function")
+
+
+def _inverse_tau(module: Any) -> float:
+    if hasattr(module, "w"):
+        return float(torch.sigmoid(module.w.detach().double()))
+    return 1.0 / float(module.tau)
+
+
+def _neuron(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
+    """IFNode, LIFNode, ParametricLIFNode."""
+    _fires(module)
+    rate = _inverse_tau(module) if leaks else 0.0
+    gain = rate if leaks and module.decay_input else None
+    theta, beta = module.v_threshold, 1.0 - rate
+    if module.v_reset is None:
+        return fragment(soft(theta, "v_threshold", beta=beta), shape, dt, gain)
+    return fragment(hard(_above(module), "v_threshold - v_reset", beta=beta), shape, dt, gain)
+
+
+def _above(module: Any) -> float:
+    """The threshold of a potential that is measured from v_reset."""
+    return float(module.v_threshold) - float(module.v_reset)
+
+
+def _cuba(module: Any, shape: Shape, dt: float) -> Fragment:
+    """CUBALIFNode."""
+    _fires(module)
+    leaks: dict[str, Any] = {"beta": module.v_decay, "beta_syn": module.c_decay}
+    if module.v_reset is None:
+        return fragment(soft(module.v_threshold, "v_threshold", **leaks), shape, dt)
+    drift = -(1.0 - float(module.v_decay)) * float(module.v_reset)
+    leaks |= {"drift": drift} if drift else {}
+    return fragment(hard(_above(module), "v_threshold - v_reset", **leaks), shape, dt)
+
+
+def _aware(module: Any, shape: Shape, dt: float) -> Fragment:
+    """ActivationAwareIFNode: h = v + x fires at h + v_offset >= v_threshold, which is what a spike takes away."""
+    _fires(module)
+
+    def spread(name: str) -> Any:
+        value = np.asarray(getattr(module, name).detach().cpu(), np.float64)
+        if value.ndim == 0:
+            return value
+        axis = module.channel_dim + len(shape) if module.channel_dim < 0 else module.channel_dim - 1
+        if not 0 <= axis < len(shape) or value.size != shape[axis]:
+            what = f"has {value.size} channels along axis {module.channel_dim}, not those of neurons {shape}"
+            raise refuse(what, "give one value, or one per channel", name)
+        return np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - axis - 1)), shape)
+
+    fires, takes = spread("v_threshold") - spread("v_offset"), spread("v_threshold")
+    if module.v_reset is None:
+        return fragment(soft(fires, "v_threshold - v_offset", taken=takes, beta=1.0), shape, dt)
+    return fragment(hard(fires - module.v_reset, "v_threshold - v_offset - v_reset", beta=1.0), shape, dt)
+
+
+def _simple(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
+    """SimpleIFNode, SimpleLIFNode: from 0, leaking to v_reset."""
+    _fires(module)
+    rate = 1.0 / float(module.tau) if leaks else 0.0
+    gain = rate if leaks and module.decay_input else None
+    beta = 1.0 - rate
+    if module.v_reset is None:
+        if leaks:
+            raise refuse("None is not a number to leak to: it cannot run", "give a number", "v_reset")
+        return fragment(soft(module.v_threshold, "v_threshold", beta=beta), shape, dt)
+    drift = rate * module.v_reset
+    more = ({"v_reset": module.v_reset} if module.v_reset else {}) | ({"drift": drift} if drift else {})
+    return fragment(hard(module.v_threshold, "v_threshold", beta=beta, **more), shape, dt, gain)
+
+
+def _integrator(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
+    """NonSpikingIFNode, NonSpikingLIFNode: h = v + (x - v) / tau; the potential of every step is the output."""
+    if module.decode is not None:
+        remedy = "set decode=None, and let a readout decide from the potentials"
+        raise refuse(f"decode '{module.decode}' joins all steps into one output", remedy, "decode")
+    rate = 1.0 / float(module.tau) if leaks else 0.0
+    return fragment(FloatNeuron("li", (), arrays({"beta": 1.0 - rate})), shape, dt, rate if leaks else None)
+
+
+def _refused(why: str, remedy: str = REMEDY) -> Kept:
+    return Kept(f"refused: {why}", remedy=remedy)
+
+
+NOISE = _refused("its potential is noisy")
+TABLE = _refused("it spreads its input over K steps by a table of thresholds")
+BACK = _refused("a convolution of its own leads its spikes back to the layer")
+NEURONS = {
+    "IFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=False)),
+    "LIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=True)),
+    "ParametricLIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=True)),
+    "CUBALIFNode": Kept("exact: lif with a current; cf with reset by subtraction", _cuba),
+    "SimpleIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_simple, leaks=False)),
+    "SimpleLIFNode": Kept("exact: lif", partial(_simple, leaks=True)),
+    "NonSpikingIFNode": Kept("exact: li, without decode", partial(_integrator, leaks=False)),
+    "NonSpikingLIFNode": Kept("exact: li, without decode", partial(_integrator, leaks=True)),
+    "ILIFNode": _refused("it rounds h / v_threshold to nearest: thresholds at k - 1/2, its potential starting between"),
+    "HalfThresholdIFNode": _refused(HALF),
+    "ActivationAwareIFNode": Kept("exact: lif; cf with reset by subtraction", _aware),
+    "TernaryIFNode": _refused("it fires at both thresholds, and takes the threshold itself away"),
+    "TernaryLIFNode": _refused("it fires at both thresholds, and takes the threshold itself away"),
+    "QIFNode": _refused("its leak is quadratic"),
+    "EIFNode": _refused("its leak is exponential in the potential"),
+    "IzhikevichNode": _refused("its leak is quadratic, with a recovery variable"),
+    "AdaptBaseNode": _refused("it has an adaptation variable"),
+    "KLIFNode": _refused("its potential goes through a relu"),
+    "GatedLIFNode": _refused("its parameters differ from step to step"),
+    "ComplementaryLIFNode": _refused("it has a complementary potential"),
+    "LIAFNode": _refused("its output is an activation of the potential, no spike"),
+    "RAFNode": _refused("it resonates: two coupled variables"),
+    "FlexSN": _refused("its step is code of the user's own"),
+    "FewSpikeNode": TABLE,
+    "HGNode": TABLE,
+    "OutlierAwareThresholdNode": TABLE,
+    "STBIFNode": _refused("it counts the spikes that it sent"),
+    "PSN": _refused("its steps are joined by a matrix, without reset"),
+    "MaskedPSN": _refused("its steps are joined by a matrix, without reset"),
+    "SlidingPSN": _refused("its steps are joined by weights, without reset"),
+    "MPBNBaseNode": _refused("it normalizes its potential"),
+    "MPBNLIFNode": _refused("it normalizes its potential"),
+    "OTTTLIFNode": _refused("it is for online learning", "copy its parameters into a LIFNode"),
+    "SLTTLIFNode": _refused("it is for online learning", "copy its parameters into a LIFNode"),
+    "DSRIFNode": _refused("it sends the mean of its spikes, with a learned scale"),
+    "DSRLIFNode": _refused("it sends the mean of its spikes, with a learned scale"),
+    "ILCBaseNode": BACK,
+    "ILCIFNode": BACK,
+    "ILCLIFNode": BACK,
+    "ILCCUBALIFNode": BACK,
+    "NoisyBaseNode": NOISE,
+    "NoisyCUBALIFNode": NOISE,
+    "NoisyILCBaseNode": NOISE,
+    "NoisyILCCUBALIFNode": NOISE,
+    "NoisyNonSpikingBaseNode": NOISE,
+    "NoisyNonSpikingIFNode": NOISE,
+    "BaseNode": _refused("it is abstract"),
+    "SimpleBaseNode": _refused("it is abstract"),
+    "NonSpikingBaseNode": _refused("it is abstract"),
+}
+STATEFUL, STATELESS = ("MultiStepContainer",), ("SeqToANNContainer",)
+LAYERS = {
+    "Linear": nn.Linear,
+    "Conv1d": nn.Conv1d,
+    "Conv2d": nn.Conv2d,
+    "AvgPool2d": nn.AvgPool2d,
+    "Flatten": nn.Flatten,
+    "BatchNorm1d": nn.BatchNorm1d,
+    "BatchNorm2d": nn.BatchNorm2d,
+    "Dropout": nn.Dropout,
+    "Dropout2d": nn.Dropout2d,
+}
+FAMILY = Family("spikingjelly", NEURONS, containers=dict.fromkeys((*STATEFUL, *STATELESS), 1), layers=LAYERS)
+
+
+def _in_time(model: nn.Module, leading: int, inside: str = "", name: str = "") -> list[Violation]:
+    """SpikingJelly's modules that would take time for batch, or batch for time.
+
+    leading: 2 for a network over (T, B, ...), 1 for one that is called step by step.   inside: the container, or "".
+    """
+    found = []
+    own = FAMILY.name_of(model)
+    if own in FAMILY.containers:
+        inside = own or ""
+    elif own is not None and hasattr(model, "step_mode"):
+        wanted = "s" if inside or leading == 1 else "m"
+        if own in NEURONS and inside in STATELESS:
+            what = f"stands in a {inside}, which gives it time as batch"
+            found.append(Violation(name, what, f"put it outside, or into a {STATEFUL[0]}"))
+        elif model.step_mode != wanted:
+            what = f"its step_mode is '{model.step_mode}' where the network's is '{wanted}'"
+            found.append(Violation(name, what, f"call functional.set_step_mode(model, '{wanted}')"))
+    for key, child in model.named_children():
+        found += _in_time(child, leading, inside, f"{name}.{key}" if name else key)
+    return found
+
+
+def from_spikingjelly(
+    model: nn.Module,
+    *,
+    dt: float,
+    input_shape: Shape,
+    layers: Sequence[str] | None = None,
+    steps: int | None = None,
+    input_low: float | None = None,
+    input_high: float | None = None,
+    input_quantum: float = 0.0,
+    readout: Readout | None = None,
+) -> nir.NIRGraph:
+    """The NIR graph of a SpikingJelly network: a Sequential of layers and neurons (see NEURONS), in either step mode.
+
+    Layers of `activation_based.layer` and of torch, SeqToANNContainer and MultiStepContainer.  Neurons start at rest,
+    as after `functional.reset_net`.
+    dt: seconds a step (SpikingJelly counts steps, so it changes no spike).   input_shape: without time and batch.
+    layers: names of submodules in order, for a model that is no Sequential.   The others: see `export_nir`.
+    Raises: InputError; UnsupportedError with everything that is not kept.
+    """
+    several = (m for m in model.modules() if FAMILY.name_of(m) is not None and getattr(m, "step_mode", "s") == "m")
+    leading = 2 if any(True for _ in several) else 1
+    about = About(dt, tuple(input_shape), steps, input_low, input_high, input_quantum, readout)
+    found = _in_time(model, leading)
+    try:
+        graph = build(model, FAMILY, about, layers, leading)
+    except UnsupportedError as error:
+        raise UnsupportedError(TITLE, [*found, *error.violations]) from error
+    if found:
+        raise UnsupportedError(TITLE, found)
+    return graph
