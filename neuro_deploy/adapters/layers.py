@@ -228,8 +228,6 @@ def _flatten_module(operation: Any, leading: int) -> nn.Module:
 
 
 def _scale_module(operation: Any, leading: int) -> nn.Module:
-    if operation.offset is not None and np.any(operation.offset != 0):
-        raise refuse("adds a constant to its input (v_leak), which no layer of torch does", "put it into a bias")
     return Scale(operation.scale)
 
 

@@ -76,7 +76,8 @@ class Scheme:
 
     dt: seconds a step.   discretization: a key of DISCRETIZATIONS.
     reset: of nodes that fire: a key of RESETS.   rounds: with a reset by subtraction, the most spikes in a step.
-    at_threshold: fires at h >= theta, not only above.
+    at_threshold: fires at h >= theta, not only above; exact in float32 for the first round, for the k-th within a
+    rounding of k*theta.
     Nodes with our own metadata say for themselves what they are.
     """
 
