@@ -1,4 +1,4 @@
-"""compare, verify, inspect: what is the same, and what a file holds."""
+"""compare, verify: what is the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import typer
 from ..backends.base import Progress
 from ..files import read_input
 from ..graph import read_nir
-from ..program import ChipProgram
-from ..trace import Trace, load_trace
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, load_any, meant, out, progress, say
+from ..trace import load_trace
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out, progress, say
 
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands."""
-    for command in (compare, verify, inspect):
+    for command in (compare, verify):
         app.command(name=command.__name__)(command)
 
 
@@ -122,32 +121,3 @@ def verify(
         if report:
             say(f"report: {report}")
     raise typer.Exit(result.verdict.exit_code if lava_samples else 0)
-
-
-def inspect(
-    file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
-    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
-    as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
-) -> None:
-    """Show what a file holds, as a table.
-
-    Example: [bold]neuro_deploy inspect digits.nir[/bold]
-    """
-    from ..backends.base import check_program
-    from ..report.nir_table import nir_table
-    from ..report.summary import nir_summary, program_summary, trace_summary
-    from ..report.tables import program_table, trace_table
-
-    content = load_any(file)
-    result: Any
-    if isinstance(content, ChipProgram):
-        check_program(content)
-        result = program_summary(content) if as_json else program_table(content)
-    elif isinstance(content, Trace):
-        result = trace_summary(content) if as_json else trace_table(content)
-    else:
-        result = nir_summary(content, dt) if as_json else nir_table(content, dt)
-    if as_json:
-        typer.echo(json.dumps(result, indent=2))
-    else:
-        out.print(result)

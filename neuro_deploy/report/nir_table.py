@@ -1,79 +1,125 @@
-"""What `inspect FILE.nir` shows: nodes, shapes, parameters, and what other readers could misunderstand."""
+"""What `inspect FILE.nir` shows, as tables: one section after the other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nir
-import numpy as np
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from ..errors import InputError, UnsupportedError
-from ..graph import Reading, read_graph
-from ..graph.nodes import Convolution, Dense, Sink, Source, arrays_of
-from ..graph.told import metadata_of
-from ..neurons.base import FloatNeuron
+from ..neurons.base import RESETS
+from .nir_facts import nir_summary
+from .text import NONE, number, shape_text, table
 
-
-def nir_table(graph: nir.NIRGraph, dt: float | None = None) -> RenderableType:
-    """The graph as a table with a verdict: readable here or not, and why."""
-    try:
-        reading = read_graph(graph, dt)
-    except (InputError, UnsupportedError) as error:
-        return Group(_raw(graph), f"[bold red]cannot be run as it is:[/bold red] {escape(str(error))}")
-    table = Table("node", "operation", "from", "shape", "parameters", title="NIR graph")
-    weights = neurons = 0
-    for node in reading.nodes:
-        operation = node.operation
-        label = operation.kind.upper() if isinstance(operation, FloatNeuron) else type(operation).__name__.lower()
-        weights += operation.weight.size if isinstance(operation, (Dense, Convolution)) else 0
-        neurons += operation.size if isinstance(operation, FloatNeuron) else 0
-        ranges = ", ".join(f"{name} {_span(array)}" for name, array in arrays_of(operation).items())
-        inputs = ", ".join(node.inputs) if not isinstance(operation, Source) else ""
-        shape = "x".join(map(str, node.shape)) if not isinstance(operation, Sink) else ""
-        table.add_row(escape(node.name), label, escape(inputs), shape, ranges)
-    lines = [f"{neurons:,} neurons, {weights:,} weights, dt = {reading.dt:g} s", *_notes(graph, reading)]
-    return Group(table, *(escape(line) for line in lines))
+MOST_NODES = 6
+"""So many names in a list of nodes; a number says how many more there are."""
+MOST_VIOLATIONS = 4
+Facts = Mapping[str, Any]
 
 
-def _raw(graph: nir.NIRGraph) -> Table:
-    table = Table("node", "type", "parameters", title="NIR graph, as stored")
-    for name, node in sorted(graph.nodes.items()):
-        arrays = {k: v for k, v in vars(node).items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
-        ranges = ", ".join(f"{k} {_span(v)}" for k, v in arrays.items())
-        table.add_row(escape(name), type(node).__name__, ranges)
-    return table
+def nir_table(graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True) -> RenderableType:
+    """The graph as tables: nodes, what we make of it, what others would, and where it compiles.
+
+    targets: try to compile it for each.
+    """
+    facts = nir_summary(graph, dt, targets=targets)
+    return Group(*(part for section in SECTIONS for part in section(facts)))
 
 
-def _span(array: np.ndarray[Any, Any]) -> str:
-    if array.size == 0:
-        return "empty"
-    low, high = float(array.min()), float(array.max())
-    text = f"{low:g}" if low == high else f"{low:.4g}..{high:.4g}"
-    return text if array.ndim == 0 else f"{'x'.join(map(str, array.shape))} {text}"
+def _nodes(facts: Facts) -> Iterator[RenderableType]:
+    title = "NIR graph, as it is stored" if facts["problem"] else "NIR graph"
+    columns = ("node", "operation", "from", "shape", "parameters and their ranges", "numbers#", "connections#")
+    yield table(title, columns, _rows(facts))
 
 
-def _notes(graph: nir.NIRGraph, reading: Reading) -> list[str]:
-    """What a reader without our metadata would not know."""
-    notes = []
-    told = metadata_of(graph)
-    source = "neuro_deploy's metadata" if "dt" in told else "--dt"
-    notes.append(f"dt comes from {source}; the file format itself has none")
-    soft = [name for name, neuron in reading.neurons.items() if neuron.kind == "cf"]
-    if soft:
-        notes.append(
-            f"reset by subtraction in {', '.join(soft)}: written as standard nodes with a one-step feedback, "
-            "exact for forward Euler at this dt only"
-        )
-    for node in reading.nodes:
-        for source in node.late:
-            notes.append(f"{source} closes a loop: it reaches {node.name} one step later, as NIR's recurrent edges do")
-    if reading.readout:
-        notes.append(f"decision: {reading.readout.rule} of {reading.readout.population}, lowest index wins a tie")
-    if reading.input_range:
-        r = reading.input_range
-        grid = f" in steps of {r.quantum:g}" if r.quantum else ""
-        notes.append(f"input in [{r.low:g}, {r.high:g}]{grid}")
-    return notes
+def _rows(facts: Facts) -> Iterator[tuple[object, ...]]:
+    for name, node in facts["nodes"].items():
+        sources = (f"{source} (a step later)" if source in node["late"] else source for source in node["inputs"])
+        shape = NONE if node["shape"] is None else shape_text(node["shape"])
+        counts = (number(node[key]) if node[key] else "" for key in ("parameter_count", "connections"))
+        yield name, node["operation"], ", ".join(sources), shape, "\n".join(_parameters(node)), *counts
+    totals = facts["totals"]
+    neurons = f"{number(totals['neurons'])} neurons" if totals["neurons"] else ""
+    cells = ("total", "", "", "", neurons, number(totals["parameter_count"]), number(totals["connections"]))
+    yield tuple(Text(cell, "bold") for cell in cells)
+
+
+def _parameters(node: Facts) -> Iterator[str]:
+    """`weight (16, 1, 3, 3) in [-0.5, 0.4]`, a line each; one number for all as `beta = 0.9`."""
+    for name, held in node["parameters"].items():
+        if held is None:
+            yield f"{name} is empty"
+            continue
+        shape = f" ({', '.join(map(str, held['shape']))})" if held["shape"] else ""
+        low, high = f"{held['low']:.4g}", f"{held['high']:.4g}"
+        yield f"{name}{shape} = {low}" if low == high else f"{name}{shape} in [{low}, {high}]"
+    settings = (f"{key} {_setting(value)}" for key, value in node["settings"].items())
+    if text := ", ".join(settings):
+        yield text
+
+
+def _setting(value: Any) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _problem(facts: Facts) -> Iterator[RenderableType]:
+    if facts["problem"]:
+        yield Text.assemble(("cannot be run as it is: ", "bold red"), facts["problem"])
+
+
+def _meaning(facts: Facts) -> Iterator[RenderableType]:
+    """How we read it."""
+    if facts["problem"]:
+        return
+    scheme, readout, known = facts["scheme"], facts["readout"], facts["input_range"]
+    rounds = "" if scheme["reset"] == "value" else f", at most {scheme['rounds']} spikes a step"
+    sign = ">=" if scheme["at_threshold"] else ">"
+    yield Text(f"dt = {facts['dt']:g} s (from {facts['dt_from']}), {scheme['discretization']}")
+    yield Text(f"nodes of nir that fire: at h {sign} threshold, reset: {RESETS[scheme['reset']]}{rounds}")
+    if readout:
+        yield Text(f"decision: {readout['rule']} of {readout['population']}, lowest index wins a tie")
+    if known:
+        grid = f" in steps of {known['quantum']:g}" if known["quantum"] else ""
+        yield Text(f"input in [{known['low']:g}, {known['high']:g}]{grid}")
+
+
+def _hints(facts: Facts) -> Iterator[RenderableType]:
+    yield from (Text(f"hint: {hint}", "yellow") for hint in facts["hints"])
+
+
+def _misreadings(facts: Facts) -> Iterator[RenderableType]:
+    """Findings, those that differ in the node only in one line; about the whole file first."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for found in sorted(facts["misreadings"], key=lambda m: m["node"] != ""):
+        lines.setdefault((found["what"], ", ".join(found["who"])), []).append(found["node"])
+    if lines:
+        rows = ((_some(nodes), what, who) for (what, who), nodes in lines.items())
+        yield Text()
+        yield table("What other readers of this file would misunderstand", ("node", "what", "who"), rows)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NODES} more" if len(names) > MOST_NODES else ""
+    return ", ".join(names[:MOST_NODES]) + more or "the file"
+
+
+def _targets(facts: Facts) -> Iterator[RenderableType]:
+    if not facts["targets"]:
+        return
+    rows = []
+    for found in facts["targets"]:
+        answer = Text("yes", "bold green") if found["compiles"] else Text("no", "bold red")
+        left = len(found["violations"]) - MOST_VIOLATIONS
+        more = [f"and {left} more; 'compile' lists them, with remedies"] if left > 0 else []
+        found_here = [f"{v['node']}: {v['what']}" for v in found["violations"][:MOST_VIOLATIONS]]
+        why = found["how"] or "\n".join([*found_here, *more])
+        rows.append((found["target"], answer, found["input"], why))
+    yield Text()
+    yield table("Where it compiles", ("target", "", "for", "how, or why not"), rows)
+
+
+SECTIONS = (_nodes, _problem, _meaning, _hints, _misreadings, _targets)
+"""What is shown, in this order.  A further section (say, whose conventions a file shows) is one more function here that
+reads one more entry of the facts."""

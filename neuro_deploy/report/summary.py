@@ -1,17 +1,13 @@
-"""What `inspect --json` says: a file's content as plain JSON types, arrays by their shape and range."""
+"""What `inspect --json` says of a program or a trace: plain JSON types, arrays by their shape and range."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import read_graph
-from ..graph.nodes import arrays_of
-from ..neurons.base import FloatNeuron
 from ..program import ChipProgram
 from ..program.data import Synapse, arrays, header, plain, sections
 from ..trace import Trace
@@ -21,7 +17,7 @@ def program_summary(program: ChipProgram) -> dict[str, Any]:
     """A ChipProgram: header, digest, parts with the range of each array, how much of the chip it takes, and what
     `compile` reported."""
     parts = {
-        name: [{**plain(item), **_counts(item), **_ranges(arrays(item))} for item in items]
+        name: [{**plain(item), **_counts(item), **ranges(arrays(item))} for item in items]
         for name, items in sections(program).items()
     }
     report = dict(program.report)
@@ -40,7 +36,7 @@ def trace_summary(trace: Trace) -> dict[str, Any]:
     """A trace: who ran it, and per population what was recorded, its range, and the sum of |spikes| over T steps."""
     populations = {}
     for name, recording in trace.populations.items():
-        entry = {"shape": list(recording.shape), "latency": recording.latency, **_ranges(recording.data)}
+        entry = {"shape": list(recording.shape), "latency": recording.latency, **ranges(recording.data)}
         if "spikes" in recording.data:
             entry["total_spikes"] = float(np.abs(trace.aligned(name, "spikes")).sum(dtype=np.float64))
         populations[name] = entry
@@ -49,20 +45,8 @@ def trace_summary(trace: Trace) -> dict[str, Any]:
     return {"kind": "trace", "numbers": trace.kind, **told, "populations": populations, "counters": counters}
 
 
-def nir_summary(graph: nir.NIRGraph, dt: float | None = None) -> dict[str, Any]:
-    """A NIR graph as we read it.  Raises: InputError, UnsupportedError if it cannot be read."""
-    reading = read_graph(graph, dt)
-    nodes = {}
-    for node in reading.nodes:
-        operation = node.operation
-        kind = operation.kind if isinstance(operation, FloatNeuron) else type(operation).__name__.lower()
-        entry = {"operation": kind, "inputs": list(node.inputs), "late": list(node.late), "shape": list(node.shape)}
-        nodes[node.name] = {**entry, **_ranges(arrays_of(operation))}
-    readout = plain(reading.readout) if reading.readout else None
-    return {"kind": "nir", "dt": reading.dt, "steps": reading.steps, "readout": readout, "nodes": nodes}
-
-
-def _ranges(found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def ranges(found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Shape and range of each array."""
     return {
         name: {"shape": list(a.shape), "low": a.min().item(), "high": a.max().item()} if a.size else None
         for name, a in found.items()

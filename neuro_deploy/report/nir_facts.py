@@ -1,0 +1,141 @@
+"""What `inspect FILE.nir` finds out: nodes, counts, hints, what others misread, targets; as plain JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import nir
+import numpy as np
+
+from ..errors import InputError, UnsupportedError
+from ..graph import Node, Reading, read_graph
+from ..graph.algebra import convolution, pooling
+from ..graph.misread import misreadings
+from ..graph.nesting import Shape
+from ..graph.nodes import Convolution, Dense, Pool, arrays_of
+from ..graph.readers import LEAKING
+from ..graph.told import metadata_of
+from ..neurons.base import FloatNeuron
+from ..program.data import plain
+from .nir_targets import try_targets
+from .summary import ranges
+
+USUAL = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+"""Settings that are shown only where they differ from this."""
+TAU_IN_STEPS = 1.0
+"""A time constant from here on (in s) is hardly one of a neuron: tau may be in steps, or in ms."""
+LONGEST = 1e6
+"""So many steps in a time constant are hardly meant."""
+
+
+def nir_summary(graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True) -> dict[str, Any]:
+    """A NIR graph as we read it, or as it is stored where we cannot run it ("problem" says why).
+
+    targets: try to compile it for each.
+    """
+    try:
+        reading, problem = read_graph(graph, dt), ""
+    except (InputError, UnsupportedError) as error:
+        reading, problem = None, str(error)
+    nodes = _read(reading) if reading else _stored(graph)
+    return {
+        "kind": "nir",
+        "problem": problem,
+        **(_meaning(graph, reading) if reading else {}),
+        "nodes": nodes,
+        "totals": {key: sum(n[key] for n in nodes.values()) for key in ("neurons", "parameter_count", "connections")},
+        "hints": list(_hints(graph, reading.dt if reading else dt)),
+        "misreadings": [{**asdict(m), "who": list(m.who)} for m in misreadings(graph, reading)],
+        "targets": try_targets(graph, reading) if reading and targets else [],
+    }
+
+
+def _meaning(graph: nir.NIRGraph, reading: Reading) -> dict[str, Any]:
+    return {
+        "dt": reading.dt,
+        "dt_from": "the file's metadata" if "dt" in metadata_of(graph) else "--dt",
+        "scheme": asdict(reading.scheme),
+        "steps": reading.steps,
+        "readout": plain(reading.readout) if reading.readout else None,
+        "input_range": asdict(reading.input_range) if reading.input_range else None,
+    }
+
+
+def _read(reading: Reading) -> dict[str, dict[str, Any]]:
+    shapes = {node.name: node.shape for node in reading.nodes}
+    result = {}
+    for node in reading.nodes:
+        operation, arrays = node.operation, arrays_of(node.operation)
+        neuron = isinstance(operation, FloatNeuron)
+        result[node.name] = {
+            "operation": operation.kind.upper() if isinstance(operation, FloatNeuron) else _label(operation),
+            "inputs": list(node.inputs),
+            "late": list(node.late),
+            "shape": list(node.shape),
+            "settings": {} if neuron else _settings(operation),
+            "parameters": ranges(arrays),
+            "parameter_count": sum(a.size for a in arrays.values()),
+            "connections": _connections(node, shapes),
+            "neurons": operation.size if isinstance(operation, FloatNeuron) else 0,
+        }
+    return result
+
+
+def _label(operation: object) -> str:
+    return type(operation).__name__.lower()
+
+
+def _settings(operation: object) -> dict[str, Any]:
+    """Numbers that are no parameters: stride, padding, and so on, but for the usual ones."""
+    found = {k: v for k, v in vars(operation).items() if v is not None and not isinstance(v, np.ndarray)}
+    usual = {k for k, v in found.items() if k in USUAL and set(np.atleast_1d(v).tolist()) == {USUAL[k]}}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items() if k not in usual and k != "shape"}
+
+
+def _connections(node: Node, shapes: dict[str, Shape]) -> int:
+    """Pairs of elements that a node with weights connects; a kernel's beyond the border do not count."""
+    operation = node.operation
+    if isinstance(operation, Dense):
+        return int(operation.weight.size)
+    if isinstance(operation, Convolution):
+        return convolution(operation, shapes[node.inputs[0]]).connections
+    if isinstance(operation, Pool):
+        return pooling(operation, shapes[node.inputs[0]]).connections
+    return 0
+
+
+def _stored(graph: nir.NIRGraph) -> dict[str, dict[str, Any]]:
+    """The nodes of the file, not understood."""
+    result = {}
+    for name, node in sorted(graph.nodes.items()):
+        held = vars(node).items()
+        arrays = {k: v for k, v in held if isinstance(v, np.ndarray) and v.dtype.kind in "fiu" and k not in USUAL}
+        told = next(iter((getattr(node, "output_type", None) or {}).values()), None)
+        result[str(name)] = {
+            "operation": type(node).__name__,
+            "inputs": [str(a) for a, b in graph.edges if str(b) == str(name)],
+            "late": [],
+            "shape": None if told is None else [int(n) for n in np.atleast_1d(told)],
+            "settings": {},
+            "parameters": ranges(arrays),
+            "parameter_count": sum(a.size for a in arrays.values()),
+            "connections": 0,
+            "neurons": 0,
+        }
+    return result
+
+
+def _hints(graph: nir.NIRGraph, dt: float | None) -> Iterator[str]:
+    """Where dt and the time constants hardly belong together."""
+    for name, node in graph.nodes.items():
+        for key in ("tau", "tau_mem", "tau_syn") if isinstance(node, LEAKING) else ():
+            tau = np.asarray(getattr(node, key, np.nan), np.float64)
+            low, high = float(np.min(tau)), float(np.max(tau))
+            if dt is not None and low < dt * (1 - 1e-6):
+                yield f"{name}: {key} = {low:.4g} s is below dt = {dt:g} s, so its leak is below 0: is dt in ms?"
+            elif dt is not None and high > dt * LONGEST:
+                yield f"{name}: {key} = {high:.4g} s is {high / dt:.3g} steps of {dt:g} s: is dt, or {key}, in ms?"
+            elif high >= TAU_IN_STEPS and (dt is None or dt < TAU_IN_STEPS):
+                yield f"{name}: {key} = {high:.4g} s is long for a neuron: is it in ms, or in steps (dt = 1)?"
