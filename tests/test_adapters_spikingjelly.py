@@ -15,7 +15,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.adapters.spikingjelly import NEURONS
 from neuro_deploy.errors import UnsupportedError
-from neuro_deploy.graph.told import assume
+from neuro_deploy.graph.conventions import read_as
 
 pytest.importorskip("spikingjelly", reason="SpikingJelly is not installed (tests/frameworks.txt)")
 
@@ -235,12 +235,12 @@ def test_everything_that_is_refused_is_named_at_once() -> None:
 
 
 def exported(model: nn.Module, x: torch.Tensor) -> nir.NIRGraph:
-    """Its own export, at DT, with what the file does not say: it fires at the threshold."""
+    """Its own export, at DT, read by its convention: it fires at the threshold."""
     pytest.importorskip("nirtorch", reason="SpikingJelly's NIR exchange needs nirtorch (tests/frameworks.txt)")
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
     multi = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
-    return assume(export_to_nir(model, x if multi else x[0], dt=DT), dt=DT, fires=">=")
+    return read_as(export_to_nir(model, x if multi else x[0], dt=DT), "spikingjelly", dt=DT)
 
 
 OWN: Mapping[str, Callable[[], tuple[nn.Module, nn.Module]]] = {

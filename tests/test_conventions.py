@@ -96,7 +96,7 @@ def test_what_a_file_means_in_its_family(family: str) -> None:
     leak = np.exp(-dt / node.tau) if exponential else 1 - dt / node.tau
     rate = 1 - leak if family == "sinabs" else dt / node.tau
     np.testing.assert_allclose(neuron.params["beta"], leak, rtol=1e-5)
-    r = 1.0 if family == "norse" else node.r
+    r = {"norse": 1.0, "rockpool": node.tau / dt}.get(family, node.r)
     gain = {n.name: n for n in reading.nodes}.get("n0.in")
     wanted = np.broadcast_to(r * rate, SIZE)
     np.testing.assert_allclose(wanted if gain is None else gain.operation.scale, wanted, rtol=1e-5)

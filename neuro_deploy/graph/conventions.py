@@ -170,6 +170,24 @@ def _rockpool_signs(facts: Facts) -> list[Sign]:
     ]
 
 
+def _rockpool_gains(node: Any) -> Any:
+    """r and w_in for the gains that Rockpool computes with, whatever its exporter writes.
+
+    Its potential takes input and current whole: a LIF has the gain 1, where the file says exp(-dt/tau); a CubaLIF's
+    current loses a step of its leak, the gain exp(-dt/tau_syn).  What it writes for an LI is right.
+    """
+    if not isinstance(node, (nir.LIF, nir.CubaLIF)):
+        return node
+    tau = np.asarray(node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau, np.float64)
+    dt = np.median(tau * np.real(lambertw(1.0 / np.asarray(node.r, np.float64))))
+    node = copy.copy(node)
+    node.r = tau / dt
+    if isinstance(node, nir.CubaLIF):
+        tau_syn = np.asarray(node.tau_syn, np.float64)
+        node.w_in = np.exp(-dt / tau_syn) * tau_syn / dt
+    return node
+
+
 def _script_signs(facts: Facts) -> list[Sign]:
     grid = facts.threshold * 64
     whole = bool(grid.size) and bool(np.allclose(grid, np.rint(grid), atol=1e-3))
@@ -237,7 +255,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ">=",
             _rockpool_signs,
             rounds=16,
-            note="several spikes a step: 16 at most unless --rounds says another number",
+            edit=_rockpool_gains,
+            note="its exporter drops biases and recurrent weights of neurons; several spikes a step: 16 at most unless "
+            "--rounds says another number",
         ),
         "lava-dl": Family("lava-dl's NIR script", lambda facts: 1e-4, "forward Euler", "value", ">", _script_signs),
     }

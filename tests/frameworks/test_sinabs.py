@@ -14,7 +14,7 @@ from environments import BASE, ENVIRONMENTS, ROOT
 from exchange import load, load_notes, run_script
 
 import neuro_deploy as nd
-from neuro_deploy.graph.told import assume
+from neuro_deploy.graph.conventions import read_as, recognise
 from neuro_deploy.trace import Trace
 
 pytestmark = pytest.mark.frameworks
@@ -91,28 +91,29 @@ def test_the_registry_knows_every_neuron(folder: Path) -> None:
     assert told["classes"] == told["known"]
 
 
-def own(folder: Path, name: str, discretization: str, rounds: int) -> nir.NIRGraph:
-    """Sinabs' own export, with what its file does not say; its Input and Output have the time axis of the sample."""
+def own(folder: Path, name: str, rounds: int) -> nir.NIRGraph:
+    """Sinabs' own export, read by its convention; its Input and Output have the time axis of the sample."""
     graph = nd.read_nir(folder / f"{name}.own.nir")
     (steps, *given), (_, *sent) = graph.nodes["input"].input_type["input"], graph.nodes["output"].output_type["output"]
     assert steps == len(load(folder, name)[0])
     graph.nodes["input"] = nir.Input({"input": np.array(given)})
     graph.nodes["output"] = nir.Output({"output": np.array(sent)})
-    return assume(graph, dt=1.0, discretization=discretization, reset="subtract", rounds=rounds, fires=">=")
+    assert "sinabs" in [match.family for match in recognise(graph) if match.fits]
+    return read_as(graph, "sinabs", rounds=rounds)
 
 
 @pytest.mark.parametrize(("name", "rounds"), [("lif_own", 16), ("lif_multi", 16), ("iaf_own", 8), ("exp_leak", 1)])
 def test_its_export_is_right_under_one_reading(name: str, rounds: int, folder: Path) -> None:
     """dt = 1, tau in steps, leak exp(-1/tau), gain r * (1 - exp(-1/tau)), reset by subtraction, at the threshold."""
     x, sent = load(folder, name)
-    trace = nd.simulate(own(folder, name, "exponential", rounds), x, "reference", record=("spikes", "v"))
+    trace = nd.simulate(own(folder, name, rounds), x, "reference", record=("spikes", "v"))
     assert not any(differing(trace, sent).values())
 
 
 def test_its_export_says_the_same_with_and_without_normalized_input(folder: Path) -> None:
     """r = 1 in both files, though one network multiplies its input by 1 - alpha and the other does not."""
     x, sent = load(folder, "lif_raw")
-    graph = own(folder, "lif_raw", "exponential", 16)
+    graph = own(folder, "lif_raw", 16)
     for node in (n for n in graph.nodes.values() if isinstance(n, nir.LIF)):
         assert np.all(node.r == 1) and np.all(node.v_leak == 0)
     assert any(differing(nd.simulate(graph, x, "reference"), sent).values())
@@ -125,7 +126,7 @@ def test_its_export_says_the_same_with_and_without_normalized_input(folder: Path
 def test_its_export_loses_other_resets_and_currents(name: str, rounds: int, folder: Path) -> None:
     """The file has no trace of spike_fn, reset_fn, subtract_value or tau_syn: LIF and IF nodes as ever."""
     x, sent = load(folder, name)
-    graph = own(folder, name, "exponential", rounds)
+    graph = own(folder, name, rounds)
     assert {type(n) for n in graph.nodes.values()} <= {nir.Input, nir.Affine, nir.LIF, nir.IF, nir.Output}
     assert any(differing(nd.simulate(graph, x, "reference"), sent).values())
 
