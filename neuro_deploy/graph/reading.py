@@ -130,13 +130,14 @@ def _read(
     sources: tuple[str, ...],
     scheme: Scheme,
     nodes: Mapping[str, Node],
-    taken: Iterable[str],
+    whole: Mapping[str, Any],
 ) -> Iterable[Node]:
-    """The node, and before it a Diagonal for a neuron whose input has a gain.  taken: names in use."""
+    """The node, and before it a Diagonal for a neuron whose input has a gain.  nodes: so far; whole: all there are."""
     shapes = sorted({nodes[s].shape for s in sources if s in nodes})
     if len(shapes) > 1:
         raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}", "mend the file")])
-    shape = shapes[0] if shapes else shape_told(node) if sources else None
+    told = (shape_told(n) for n in (*(whole[s] for s in sources if isinstance(whole[s], nir.Delay)), node))
+    shape = shapes[0] if shapes else next((n for n in told if n is not None), None) if sources else None
     if sources and shape is None:
         what = "stands in a loop, and neither it nor its inputs tell the shape"
         raise UnsupportedError(TITLE, [Violation(name, what, "give its parameters their whole shape")])
@@ -147,7 +148,7 @@ def _read(
         return
     neuron, gain = found
     if gain is not None:
-        before, port = Diagonal(gain), unused(f"{name}.in", taken)
+        before, port = Diagonal(gain), unused(f"{name}.in", whole)
         yield Node(port, sources, output_shape(name, before, shape), before)
         sources = (port,)
     shape = output_shape(name, neuron, shape)
