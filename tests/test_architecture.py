@@ -22,7 +22,7 @@ FLOORS = (
     ("engine",),
     ("graph",),
     ("lower", "train", "backends"),
-    ("adapters",),
+    ("adapters", "lava_dl"),
     ("comparison", "explain", "report"),
     ("road",),
     ("demo",),
