@@ -24,6 +24,7 @@ _HOMES = {
     "from_spikingjelly": "neuro_deploy.adapters.spikingjelly",
     "from_snntorch": "neuro_deploy.adapters.snntorch",
     "to_snntorch": "neuro_deploy.adapters.snntorch",
+    "import_net": "neuro_deploy.lava_dl",
     "read_nir": "neuro_deploy.graph",
     "write_nir": "neuro_deploy.graph",
     "compile": "neuro_deploy.lower",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .errors import NeuroDeployError as NeuroDeployError
     from .graph import read_nir as read_nir
     from .graph import write_nir as write_nir
+    from .lava_dl import import_net as import_net
     from .lower import compile as compile
     from .program import load_program as load_program
     from .program import save_program as save_program

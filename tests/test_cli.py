@@ -18,7 +18,7 @@ import neuro_deploy as nd
 from neuro_deploy.cli import run
 from neuro_deploy.files import write_npz
 
-COMMANDS = ("demo", "train", "export", "compile", "simulate", "compare", "verify", "inspect")
+COMMANDS = ("demo", "train", "export", "import", "compile", "simulate", "compare", "verify", "inspect")
 COMMANDS += ("margins", "targets", "models", "doctor", "install-lava")
 
 

@@ -110,7 +110,7 @@ def _dense(chain: Chain, fields: Fields, name: str) -> Layer | None:
     if back is not None and size is not None and back.shape != (size, size):
         fields.refuse(f"weight_rec {back.shape} is not ({size}, {size})")
     if kind == "dense_rec" and delay is not None and delay.any():
-        fields.refuse("has delays and recurrent weights", "lava-dl's slayer and netx differ there; train without delays")
+        fields.refuse("has delays and recurrent weights", "slayer and netx differ there; train without delays")
     chain.flat = False
     if shape is None or weight is None or neurons is None or delay is None:
         return None
@@ -190,7 +190,7 @@ def _convolved(
     groups: int,
     extra: tuple[int, int] = (0, 0),
 ) -> Layer | None:
-    """A layer with shared kernels.  extra: rows and columns of zeros behind the image; the kernel has as many in front."""
+    """A layer of kernels.  extra: rows and columns of zeros behind the image, and as many in front of the kernel."""
     told = fields.shape((3,))
     stride, padding, dilation = (fields.pair(*f) for f in (("stride", 1, 1), ("padding", 0, 0), ("dilation", 1, 1)))
     neurons, exponent = read_neurons(fields, told, _bias(fields))

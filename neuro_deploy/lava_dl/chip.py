@@ -1,11 +1,11 @@
 """A `.net` file's network as a ChipProgram: its integers stay as they are.
 
-    input block   encoder round(|gain| * x), then a weight of +-1; slayer clamps x to [-4, 254/64]
-    weights       as in the file; of both signs and odd (Loihi keeps even ones): twice as large, exponent one less
-    du, dv, vth   iDecay - 1, vDecay, vThMant;  bias_mant the bias, bias_exp 6
-    delays        one synapse for each delay that occurs
-    no threshold  in reach: `li`, which never fires
-    average       sums in `li` neurons that keep nothing; the unit makes a mean of them
+input block   encoder round(|gain| * x), then a weight of +-1; slayer clamps x to [-4, 254/64]
+weights       as in the file; of both signs and odd (Loihi keeps even ones): twice as large, exponent one less
+du, dv, vth   iDecay - 1, vDecay, vThMant;  bias_mant the bias, bias_exp 6
+delays        one synapse for each delay that occurs
+no threshold  in reach: `li`, which never fires
+average       sums in `li` neurons that keep nothing; the unit makes a mean of them
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..lower.refuse import reached
 from ..neurons import spec
 from ..program import ChipProgram, Encoder, Population, Readout, Synapse, default_rule
 from ..target import Target, load_target
-from ..wiring import Conv, Dense, Sparse, Wiring
+from ..wiring import Dense, Sparse, Wiring
 from .layers import UNITY, Layer, Net
 
 INPUT = "input"
@@ -205,9 +205,7 @@ def _input_violations(net: Net, encoder: Encoder, chip: Target) -> list[Violatio
     return [Violation(INPUT, what, "choose a target with graded input such as loihi2")]
 
 
-def _report(
-    program: ChipProgram, net: Net, chip: Target, bounds: dict[str, Reach], dt: float | None
-) -> dict[str, Any]:
+def _report(program: ChipProgram, net: Net, chip: Target, bounds: dict[str, Reach], dt: float | None) -> dict[str, Any]:
     remarks = ["imported from lava-dl: its integers as they are, nothing rounded; every layer has latency 1"]
     if net.gain is not None:
         remarks.append(f"the input block's current is round({abs(net.gain)} * x), in weight units")
@@ -224,9 +222,11 @@ def _report(
         for register in bound.magnitude
         if int(bound.magnitude[register].max(initial=0)) > bound.limit[register]
     ]
-    remarks += ["not proven: registers can wrap or clip; sim counts how often", *over] if over else [
-        "cannot overflow: no register can wrap or clip, for any input"
-    ]
+    remarks += (
+        ["not proven: registers can wrap or clip; sim counts how often", *over]
+        if over
+        else ["cannot overflow: no register can wrap or clip, for any input"]
+    )
     return {
         "target": chip.title,
         "scale": "as in the file",

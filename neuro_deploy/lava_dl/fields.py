@@ -111,7 +111,7 @@ class Fields:
         self.refuse(f"shape {tuple(value.reshape(-1).tolist())} has not {' or '.join(map(str, axes))} axes")
         return None
 
-    def _value(self, name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+    def _value(self, name: str) -> np.ndarray | None:
         item = self.group.get(name)
         if isinstance(item, h5py.Dataset):
             return np.asarray(item[()])

@@ -9,6 +9,8 @@ The chip rounds leaks toward zero in every step, NIR does not: that is the whole
 
 from __future__ import annotations
 
+from typing import Any
+
 import nir
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +70,7 @@ def to_nir(net: Net, dt: float) -> nir.NIRGraph:
     return nir.NIRGraph(graph.nodes, graph.edges, metadata={METADATA: _told(net, dt)}, type_check=False)
 
 
-def _layer(
-    graph: _Graph, layer: Layer, source: str, shape: tuple[int, ...], net: Net, first: bool
-) -> str:
+def _layer(graph: _Graph, layer: Layer, source: str, shape: tuple[int, ...], net: Net, first: bool) -> str:
     """A layer behind `source`, of that shape."""
     drifts = layer.wiring is None or bool(layer.neurons and layer.neurons.current)
     bias = None if drifts or layer.neurons is None else np.broadcast_to(layer.neurons.bias, layer.shape[:1])
@@ -96,7 +96,7 @@ def _synapses(
         image, shape = shape, (layer.wiring.source_size,)
         flat = nir.Flatten(start_dim=0, end_dim=-1, input_type={"input": np.array(image)})
         before = graph.add(f"{layer.name}_flatten", flat, before)
-    found = []
+    found: list[str] = []
     for wiring, steps in by_delay(layer):
         name = f"{layer.name}_synapse" + (f"_{steps}" if layer.delay.ndim else "")
         held = graph.delay(f"{name}_delay", steps, before, shape) if steps else before
@@ -147,13 +147,13 @@ def _neuron(layer: Layer, drifts: bool) -> FloatNeuron:
     neurons = layer.neurons
     if neurons is None:
         return FloatNeuron("li", layer.shape, {"beta": np.asarray(0.0, np.float32)})
-    values = {"beta": 1 - neurons.v_decay / UNITY}
+    values: dict[str, NDArray[Any]] = {"beta": 1 - neurons.v_decay / UNITY}
     values |= {"theta": neurons.threshold} if neurons.fires else {}
     values |= {"beta_syn": 1 - neurons.i_decay / UNITY} if neurons.current else {}
     values |= {"drift": neurons.bias} if drifts and neurons.bias.any() else {}
     params = {
-        name: (layer.each(value).reshape(layer.shape) if value.ndim else value).astype(np.float32)
-        for name, value in ((k, np.asarray(v)) for k, v in values.items())
+        name: (layer.each(np.asarray(value)).reshape(layer.shape) if np.ndim(value) else value)
+        for name, value in values.items()
     }
     return FloatNeuron("lif" if neurons.fires else "li", layer.shape, params)
 

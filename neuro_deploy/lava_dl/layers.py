@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..fixed import Ints
 from ..trace import frozen
@@ -68,7 +70,7 @@ class Layer:
         """Number of neurons N."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    def each(self, values: Ints) -> Ints:
+    def each(self, values: NDArray[Any]) -> NDArray[Any]:
         """values () or (C,) for each neuron, (N,)."""
         return np.repeat(np.broadcast_to(values, self.shape[:1]), self.size // self.shape[0])
 

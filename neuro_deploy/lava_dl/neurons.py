@@ -20,9 +20,7 @@ OTHERS = {
 }
 
 
-def read_neurons(
-    fields: Fields, shape: tuple[int, ...] | None, bias: Ints | int | None
-) -> tuple[Neurons | None, int]:
+def read_neurons(fields: Fields, shape: tuple[int, ...] | None, bias: Ints | int | None) -> tuple[Neurons | None, int]:
     """The neurons of a block and its weights' exponent; (None, 0) where something is wrong.
 
     shape: of the population.   bias: in weight units, what the block says.

@@ -1,12 +1,12 @@
 """What lava-dl's own netx makes of tests/data/*.net: `python netx_run.py LAVA_DL` writes tests/data/netx_trace.npz.
 
-LAVA_DL is a folder with lava-dl 0.6.0 (`pip install --no-deps --target LAVA_DL lava-dl==0.6.0`); run it where neuro_deploy
-and Lava are installed.  netx imports all of slayer, which needs matplotlib and more, for one function: an empty slayer
-package leaves that out.  `int()` of an array of one number, gone in numpy 2.4, is mended for its own module.
+LAVA_DL is a folder with lava-dl 0.6.0 (`pip install --no-deps --target LAVA_DL lava-dl==0.6.0`); run it where
+neuro_deploy and Lava are installed.  netx imports all of slayer, which needs matplotlib and more, for one function: an
+empty slayer package leaves that out.  `int()` of an array of one number, gone in numpy 2.4, is mended for its module.
 
-The input is drawn here: spikes for oxford.net; for tiny.net an image on the grid of its input weight, which goes into the
-input neurons as netx's own test does it, bias = weight * x + bias.  Arrays are in our order, (T, C, H, W); index t is
-netx's time step t + 1.
+The input is drawn here: spikes for oxford.net; for tiny.net an image on the grid of its input weight, which goes into
+the input neurons as netx's own test does it, bias = weight * x + bias.  Arrays are in our order, (T, C, H, W); index t
+is netx's time step t + 1.
 """
 
 from __future__ import annotations
