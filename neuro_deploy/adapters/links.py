@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import UnsupportedError, Violation
 from ..graph import Node, Reading
-from ..graph.nodes import Operation, Sink, Source
+from ..graph.nodes import Operation, Passing, Sink, Source
 from ..neurons.base import FloatNeuron
 
 ONE_BY_ONE = "a chain of modules has one input and one output each; run it by 'reference'"
@@ -58,7 +58,7 @@ def links(reading: Reading, title: str) -> list[Link]:
             what = f"gets {', '.join(sources) or 'nothing'}, not {last} alone"
             violations.append(Violation(node.name, what, ONE_BY_ONE))
         last = node.name
-        if not isinstance(node.operation, Sink):
+        if not isinstance(node.operation, (Sink, Passing)):
             chain.append(Link(node.name, node.operation, tuple(_loops_of(node, loops, reading))))
     violations += [v for n in loops.values() for v in _misfits(n, reading)]
     if violations:
