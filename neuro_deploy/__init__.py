@@ -22,6 +22,8 @@ _HOMES = {
     "import_nir": "neuro_deploy.backends.reference",
     "from_sinabs": "neuro_deploy.adapters.sinabs",
     "from_spikingjelly": "neuro_deploy.adapters.spikingjelly",
+    "from_norse": "neuro_deploy.adapters.norse",
+    "to_norse": "neuro_deploy.adapters.norse",
     "from_snntorch": "neuro_deploy.adapters.snntorch",
     "to_snntorch": "neuro_deploy.adapters.snntorch",
     "import_net": "neuro_deploy.lava_dl",
@@ -41,6 +43,8 @@ _HOMES = {
 _MODULES = ("nn",)
 
 if TYPE_CHECKING:
+    from .adapters.norse import from_norse as from_norse
+    from .adapters.norse import to_norse as to_norse
     from .adapters.sinabs import from_sinabs as from_sinabs
     from .adapters.snntorch import from_snntorch as from_snntorch
     from .adapters.snntorch import to_snntorch as to_snntorch

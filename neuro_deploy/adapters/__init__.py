@@ -15,7 +15,7 @@ from typing import cast
 
 from .layers import Kept
 
-FRAMEWORKS: tuple[str, ...] = ("snntorch", "spikingjelly", "sinabs")
+FRAMEWORKS: tuple[str, ...] = ("snntorch", "norse", "spikingjelly", "sinabs")
 """Names of the files beside this one."""
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import nir
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils import fusion
 
 from ..errors import InputError, UnsupportedError, Violation
 from ..graph import read_graph
@@ -24,37 +23,11 @@ from ..graph.nodes import output_shape, read_node
 from ..neurons.base import METADATA
 from ..program import Readout, default_rule
 from ..train.export import INPUT, OUTPUT, check_arguments, told_graph
-from .layers import NORMS, PASSING, TITLE, Fragment, Kept, Shape, is_layer, layer_node
+from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, layer_node, scale_node
+from .norms import Family as Family
+from .norms import Item, fold, kind_of
 
 REMEDY = "use Linear, Conv1d, Conv2d, AvgPool2d, Flatten, BatchNorm, Dropout and the neurons that are kept"
-
-
-@dataclass(frozen=True)
-class Family:
-    """A framework: its top package, its neurons, and its own containers and layers, all by class name.
-
-    containers: name -> leading axes inside (0: those outside).   layers: name -> the class of torch that it computes
-    as, with all leading axes joined into one.
-    """
-
-    package: str
-    neurons: Mapping[str, Kept]
-    containers: Mapping[str, int] = field(default_factory=dict)
-    layers: Mapping[str, type] = field(default_factory=dict)
-
-    def name_of(self, module: nn.Module) -> str | None:
-        """The class name of a module of this framework; None for another's, a user's subclass too."""
-        kind = type(module)
-        return kind.__name__ if kind.__module__.split(".")[0] == self.package else None
-
-
-@dataclass(frozen=True, eq=False)
-class Item:
-    """One module of the chain.  leading: axes of its tensors in front of the shape, 1 (batch) or 2 (time, batch)."""
-
-    name: str
-    module: nn.Module
-    leading: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +53,7 @@ def build(
     """
     check_arguments(about.dt, about.input_shape, about.input_low, about.input_high)
     violations: list[Violation] = []
-    items = _fold(list(_items(model, family, layers, leading)), family, violations)
+    items = fold(list(_items(model, family, layers, leading)), family, violations)
     violations += _misused(model, items, family, layers)
     chain = _Chain(family, about)
     for item in items:
@@ -120,7 +93,8 @@ def _leaves(name: str, module: nn.Module, family: Family, leading: int) -> Itera
     inside = family.containers.get(family.name_of(module) or "", 0) or leading
     for key, child in module._modules.items():
         if child is not None:
-            yield from _leaves(f"{name}.{key}" if name else key, child, family, inside)
+            whole = name if name and not isinstance(module, nn.Sequential) else f"{name}.{key}" if name else key
+            yield from _leaves(whole, child, family, inside)
 
 
 def _misused(
@@ -141,52 +115,6 @@ def _misused(
             yield Violation(name, "is part of the model, but layers= does not name it", "name it, or remove it")
 
 
-def _fold(items: Sequence[Item], family: Family, violations: list[Violation]) -> list[Item]:
-    """The chain without batch norm: folded into the layer before it, in float64, then rounded to float32."""
-    kept: list[Item] = []
-    for item in items:
-        if _kind(item, family) not in NORMS:
-            kept.append(item)
-            continue
-        norm: Any = item.module
-        before = kept[-1] if kept else None
-        kind = _kind(before, family) if before is not None else None
-        pairs = {nn.Linear: nn.BatchNorm1d, nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d}
-        own = family.name_of(norm) is not None
-        problems = [
-            (norm.training, "is in training mode, where it uses the batch's statistics", "call model.eval()"),
-            (norm.running_mean is None, "keeps no running statistics", "set track_running_stats=True"),
-            (pairs.get(kind or object) is not _kind(item, family), "does not follow a Linear or Conv", "put it there"),
-            (
-                item.leading > 1 and not own,
-                "takes the batch axis of (T, B, ...) for its channels",
-                "call it step by step",
-            ),
-        ]
-        found = [Violation(item.name, f"{type(norm).__name__} {what}", remedy) for bad, what, remedy in problems if bad]
-        violations += found
-        if not found and before is not None:
-            kept[-1] = replace(before, module=_fused(before.module, norm, kind is nn.Linear))
-    return kept
-
-
-def _kind(item: Item | None, family: Family) -> type:
-    """The class of torch that a module computes as."""
-    if item is None:
-        return object
-    return family.layers.get(family.name_of(item.module) or "", type(item.module))
-
-
-def _fused(layer: nn.Module, norm: nn.Module, linear: bool) -> nn.Module:
-    wide: Any = copy.deepcopy(norm).cpu().double()
-    if wide.weight is None:
-        wide.weight = nn.Parameter(torch.ones_like(wide.running_mean))
-        wide.bias = nn.Parameter(torch.zeros_like(wide.running_mean))
-    fuse: Any = fusion.fuse_linear_bn_eval if linear else fusion.fuse_conv_bn_eval
-    fused: nn.Module = fuse(copy.deepcopy(layer).cpu().double().eval(), wide.eval()).float()
-    return fused
-
-
 class _Chain:
     """A graph that grows module by module, and what was wrong."""
 
@@ -197,21 +125,26 @@ class _Chain:
         self.violations: list[Violation] = []
         self.shape: Shape | None = tuple(about.input_shape)
         self.last, self.population, self.open = INPUT, "", True
+        self.scaled: NDArray[np.float64] | None = None
 
     def add(self, item: Item) -> None:
         """The next module; what is wrong with it is noted, and the shape goes on as far as it is known."""
-        if _kind(item, self.family) in PASSING:
+        if kind_of(item, self.family) in PASSING:
             if item.module.training and float(getattr(item.module, "p", 0.0)):
                 self.violations.append(Violation(item.name, "drops values in training mode", "call model.eval()"))
             return
         own = self.family.name_of(item.module)
         kept = self.family.neurons.get(own or "")
-        if kept is None and not is_layer(_kind(item, self.family)):
+        if kept is None and not is_layer(kind_of(item, self.family)):
             what = f"{type(item.module).__name__} is not supported"
             self.violations.append(Violation(item.name, what, REMEDY))
             self.shape = None if self.shape is None else _probe(item, self.shape)
             return
         self.violations += _dtypes(item)
+        if kept is not None and kept.leading not in (0, item.leading):
+            axes = {1: "(B, ...), one step a call", 2: "(T, B, ...), all steps in one call"}
+            what = f"{own} takes {axes[kept.leading]}, and stands where the data is {axes[item.leading]}"
+            self.violations.append(Violation(item.name, what, "use the class for the other"))
         if kept is not None and kept.convert is None:
             what = f"{own} is not kept exactly ({kept.how.removeprefix('refused: ')})"
             self.violations.append(Violation(item.name, what, kept.remedy))
@@ -232,10 +165,12 @@ class _Chain:
             self.shape = fragment.shape or shape
         else:
             leading = 1 if self.family.name_of(item.module) in self.family.layers else item.leading
-            node = layer_node(item.module, shape, leading, _kind(item, self.family))
+            node = layer_node(item.module, shape, leading, kind_of(item, self.family))
             fragment = Fragment({"": node})
             self.shape = output_shape(item.name, read_node(item.name, node, self.about.dt), shape)
         word = re.sub(r"[^A-Za-z0-9_-]", "_", item.name)
+        if fragment.gain is not None:
+            self._scale(f"{word}_gain", fragment.gain, shape)
         names = {local: f"{word}_{local}" if local else word for local in fragment.nodes}
         for local, node in fragment.nodes.items():
             if names[local] in {*self.nodes, OUTPUT}:
@@ -248,8 +183,21 @@ class _Chain:
         self.edges += [(self.last, names[local]) for local in fragment.inputs]
         self.edges += [(names[a], names[b]) for a, b in fragment.edges]
         self.last = names[fragment.output]
+        self.scaled = item.module.scale.cpu().numpy() if type(item.module) is Scale else None
         self.open = kept is None
         self.population = word if kept is not None else self.population
+
+    def _scale(self, name: str, gain: NDArray[np.float64], shape: Shape) -> None:
+        """A Scale in front of neurons; one that stands there already is joined with it, in float64."""
+        if self.scaled is not None:
+            name, gain = self.last, gain * self.scaled
+            del self.nodes[name]
+            self.last, _ = self.edges.pop()
+        node = scale_node(gain, shape)
+        if (node.scale != 1).any():
+            self.nodes[name] = node
+            self.edges.append((self.last, name))
+            self.last = name
 
     def close(self, violations: Sequence[Violation]) -> nir.NIRGraph:
         """The graph with its output and our metadata.  Raises: UnsupportedError with all violations."""

@@ -42,6 +42,7 @@ class Fragment:
     nodes: by local name; "" takes the module's name, "gain" becomes MODULE_gain.   edges: in the order of float sums.
     inputs: the nodes that get the module's input.   output: the node that gives its output.
     shape: of the output, without time and batch; (): that of the input.
+    gain: float64, of the input; it becomes a Scale in front, joined with that of a Scale module before it.
     """
 
     nodes: Mapping[str, nir.NIRNode]
@@ -49,21 +50,26 @@ class Fragment:
     inputs: tuple[str, ...] = ("",)
     output: str = ""
     shape: Shape = ()
+    gain: NDArray[np.float64] | None = None
 
     @staticmethod
-    def row(*nodes: tuple[str, nir.NIRNode], shape: Shape = ()) -> Fragment:
+    def row(*nodes: tuple[str, nir.NIRNode], shape: Shape = (), gain: NDArray[np.float64] | None = None) -> Fragment:
         """Nodes one behind the other."""
         names = [name for name, _ in nodes]
-        return Fragment(dict(nodes), tuple(itertools.pairwise(names)), (names[0],), names[-1], shape)
+        return Fragment(dict(nodes), tuple(itertools.pairwise(names)), (names[0],), names[-1], shape, gain)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """How a framework's class is kept: "exact: ..." with its converter, or "refused: ..." with a remedy."""
+    """How a framework's class is kept: "exact: ..." with its converter, or "refused: ..." with a remedy.
+
+    leading: the axes that its tensors have in front of the shape, 1 (batch) or 2 (time and batch); 0: either.
+    """
 
     how: str
     convert: Convert | None = field(default=None, repr=False)
     remedy: str = ""
+    leading: int = 0
 
 
 class Scale(nn.Module):

@@ -86,25 +86,29 @@ def _misfits(loop: Node, reading: Reading) -> Iterable[Violation]:
         yield Violation(loop.name, "joins or branches inside a loop", ONE_BY_ONE)
 
 
-def assemble(
-    chain: Sequence[Link], make: Callable[[Sequence[Link]], tuple[int, nn.Module]], title: str
-) -> nn.Sequential:
-    """A Sequential of the modules that `make` builds of the first links it is given (it says of how many).
+Modules = list[tuple[str, nn.Module]]
+Make = Callable[[Sequence[Link]], tuple[int, Modules]]
+
+
+def assemble(chain: Sequence[Link], make: Make, title: str, model: nn.Module) -> nn.Module:
+    """The model, with the modules that `make` builds of the first links it is given; it says of how many.
 
     Raises: UnsupportedError (with this title) with everything that `make` refused, each by its node.
     """
-    model, violations = nn.Sequential(), list[Violation]()
-    at = 0
+    violations, at = list[Violation](), 0
+    built: Modules = []
     while at < len(chain):
         try:
-            used, module = make(chain[at:])
-            model.add_module(chain[at + used - 1].name.replace(".", "_"), module)
+            used, modules = make(chain[at:])
+            built += modules
             at += used
         except UnsupportedError as error:
             violations += [Violation(chain[at].name, _what(v), v.remedy) for v in error.violations]
             at += 1
     if violations:
         raise UnsupportedError(title, violations)
+    for name, module in built:
+        model.add_module(name.replace(".", "_"), module)
     return model.eval()
 
 

@@ -35,7 +35,7 @@ from ..neurons.base import FloatNeuron
 from ..program import Readout
 from .chain import About, Family, build
 from .layers import TITLE, Fragment, Kept, Shape, module_of, per_neuron, refuse, scale_node
-from .links import Link, Loop, assemble, links
+from .links import Link, Loop, Modules, assemble, links
 from .snntorch_cell import Cell
 
 BACK = "snnTorch cannot represent the graph"
@@ -142,7 +142,7 @@ NEURONS: Mapping[str, Kept] = MappingProxyType(
 FAMILY = Family("snntorch", NEURONS)
 
 
-def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Sequential:
+def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:
     """A Sequential of torch layers and snnTorch neurons (`init_hidden=True`) with the graph's spikes.
 
         net = nd.to_snntorch(nd.read_nir("x.nir"))
@@ -158,13 +158,14 @@ def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Sequentia
     except ImportError as error:
         raise InputError("snnTorch is not installed: pip install --no-deps snntorch==1.0.0") from error
 
-    def make(rest: Sequence[Link]) -> tuple[int, nn.Module]:
+    def make(rest: Sequence[Link]) -> tuple[int, Modules]:
         if rest[0].neuron is None:
-            return 1, module_of(rest[0].operation)
-        pair = _membrane_and_threshold(rest)
-        return (2, _module(snn, rest[1], rest[0])) if pair else (1, _module(snn, rest[0]))
+            return 1, [(rest[0].name, module_of(rest[0].operation))]
+        if _membrane_and_threshold(rest):
+            return 2, [(rest[1].name, _module(snn, rest[1], rest[0]))]
+        return 1, [(rest[0].name, _module(snn, rest[0]))]
 
-    return assemble(links(read_graph(graph, dt), BACK), make, BACK)
+    return assemble(links(read_graph(graph, dt), BACK), make, BACK, nn.Sequential())
 
 
 def _membrane_and_threshold(rest: Sequence[Link]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -39,7 +40,7 @@ class Cell:
         self.module, self.shape, self.dt = module, shape, dt
         self.beta = per_neuron(beta, shape, "beta")
         self.beta_syn = None if beta_syn is None else per_neuron(beta_syn, shape, "alpha")
-        self.gain = None if gain is None else per_neuron(gain, shape, "C")
+        self.gain = None if gain is None else np.asarray(gain, np.float64)
         self.theta = per_neuron(module.threshold, shape, "threshold")
         self.factor = per_neuron(module.graded_spikes_factor, shape, "graded_spikes_factor")
         self.recurrent, self.zero_late = recurrent, zero_late
@@ -90,19 +91,17 @@ class Cell:
         return [Violation(node, what, remedy) for bad, node, what, remedy in found if bad]
 
     def fragment(self) -> Fragment:
-        """The nodes: [gain] -> [membrane] -> neurons -> [factor], and the loops."""
+        """The nodes: [membrane] -> neurons -> [factor], and the loops."""
         violations = self.problems()
         if violations:
             raise UnsupportedError(TITLE, violations)
         row: list[tuple[str, nir.NIRNode]] = []
-        if self.gain is not None and (self.gain != 1).any():
-            row.append(("gain", scale_node(self.gain, self.shape)))
         if self.reset == 2:
             row.append(("membrane", self.integrator(self.beta, self.beta_syn)))
         elif self.forgets and self.beta_syn is not None:
             row.append(("membrane", self.integrator(self.beta_syn)))
-        enters = "membrane" if row and row[-1][0] == "membrane" else ""
-        main = Fragment.row(*row, ("", self.neurons()))
+        enters = row[0][0] if row else ""
+        main = Fragment.row(*row, ("", self.neurons()), gain=self.gain)
         if self.forgets:
             main = _with_loop(main, "", "reset", scale_node(-self.theta, self.shape), "")
         main = self.graded(main)
@@ -142,7 +141,7 @@ class Cell:
         if (self.factor == 1).all():
             return main
         nodes = {**main.nodes, "factor": scale_node(self.factor, self.shape)}
-        return Fragment(nodes, (*main.edges, (main.output, "factor")), main.inputs, "factor")
+        return replace(main, nodes=nodes, edges=(*main.edges, (main.output, "factor")), output="factor")
 
     def _weights(self) -> nir.NIRNode:
         if self.module.all_to_all:
@@ -152,7 +151,7 @@ class Cell:
 
 def _with_loop(main: Fragment, source: str, name: str, node: nir.NIRNode, enters: str) -> Fragment:
     edges = (*main.edges, (source, name), (name, enters))
-    return Fragment({**main.nodes, name: node}, edges, main.inputs, main.output)
+    return replace(main, nodes={**main.nodes, name: node}, edges=edges)
 
 
 def _fires_above(spike_grad: Any) -> bool:
