@@ -67,7 +67,7 @@ def check(model: nn.Module, x: torch.Tensor, tmp_path: Path, **options: Any) -> 
     trace = nd.simulate(nd.read_nir(tmp_path / "jelly.nir"), x.numpy(), "reference")
     assert set(trace.populations) - {"input"} == {name.replace(".", "_") for name in theirs}
     for name, sent in theirs.items():
-        assert (sent.any(axis=(0, 1))).mean() > 0.5 and not sent.all(), f"most neurons of {name} fire, not always"
+        assert sent.any(axis=(0, 1)).mean() > 0.5 and 0.03 < sent.mean() < 0.97, f"{name}: most fire, not always"
         np.testing.assert_array_equal(trace.populations[name.replace(".", "_")].data["spikes"], sent, err_msg=name)
 
 
@@ -79,7 +79,7 @@ PAIRS: Mapping[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
     ),
     "LIF, decayed input": lambda: (
         neuron.LIFNode(tau=2.7, v_threshold=0.21, v_reset=None),
-        neuron.LIFNode(tau=1.6, v_threshold=0.17, v_reset=0.06),
+        neuron.LIFNode(tau=1.6, v_threshold=0.55, v_reset=0.06),
     ),
     "LIF, whole input": lambda: (
         neuron.LIFNode(tau=3.4, decay_input=False, v_threshold=0.8, v_reset=-0.3),
@@ -91,7 +91,7 @@ PAIRS: Mapping[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
     ),
     "parametric LIF": lambda: (
         neuron.ParametricLIFNode(init_tau=2.7, v_threshold=0.21, v_reset=None),
-        neuron.ParametricLIFNode(init_tau=1.9, decay_input=False, v_threshold=0.7, v_reset=0.1),
+        neuron.ParametricLIFNode(init_tau=1.9, decay_input=False, v_threshold=1.1, v_reset=0.1),
     ),
     "activation-aware IF": lambda: (
         neuron.ActivationAwareIFNode(torch.linspace(0.8, 1.6, 9), torch.linspace(-0.3, 0.3, 9), channel_dim=1),
@@ -165,6 +165,23 @@ def layers_model(mode: str) -> nn.Sequential:
 def test_its_layers(mode: str, tmp_path: Path) -> None:
     draw = torch.Generator().manual_seed(6)
     check(layers_model(mode), torch.rand(STEPS, BATCH, 2, 8, 8, generator=draw) - 0.3, tmp_path)
+
+
+@pytest.mark.parametrize("pair", ["layers", *PAIRS])
+def test_it_compiles_for_a_chip(pair: str) -> None:
+    """And on the chip it fires as often, within 0.02: rounding to 8 bits moves spikes in time, and those of an
+    integrator for good.
+    """
+    model, x = (dense(*PAIRS[pair]()), given()) if pair in PAIRS else (layers_model("m"), None)
+    if x is None:
+        x = torch.rand(STEPS, BATCH, 2, 8, 8, generator=torch.Generator().manual_seed(6)) - 0.3
+    about = {"steps": STEPS, "input_low": -0.4, "input_high": 1.6}
+    graph = nd.from_spikingjelly(model, dt=DT, input_shape=tuple(x.shape[2:]), **about)
+    trace = nd.simulate(nd.compile(graph, target="loihi2"), x.numpy(), "sim")
+    for name, sent in spikes_of(model, x).items():
+        population = trace.populations[name]
+        ours = population.data["spikes"][population.latency :][:STEPS].reshape(sent.shape)
+        assert abs(ours.mean() - sent.mean()) < 0.02, name
 
 
 def test_its_containers_and_torchs_flatten(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@
 
 alpha = exp(-1 / tau), tau in steps, or learned itself (train_alphas).  The current's gain alpha_syn * g goes into a
 Scale in front: u[t] = alpha_syn * u[t-1] + (alpha_syn * g) * x[t] is g * i[t].
+Sinabs pins nir <= 1.0.4 for its own exporter; beside our package install it with `pip install --no-deps`.
 Source: sinabs 3.1.3, layers/functional/lif.py, activation/spike_generation.py and reset_mechanism.py.
 """
 
