@@ -243,6 +243,7 @@ REFUSED: list[tuple[str, Callable[[], nn.Module]]] = [
     ("tau_mem_inv: times dt is 1.3", lambda: plain(tau_mem_inv=tensor(1000.0))),
     ("tau_syn_inv: times dt is", lambda: plain(tau_syn_inv=tensor(-1.0))),
     ("tau_mem_inv: tau_mem_inv of shape", lambda: plain(tau_mem_inv=tensor(100.0, 200.0, n=4))),
+    ("v_th: is torch.float64", lambda: plain(v_th=torch.linspace(0.4, 0.6, 5, dtype=torch.float64))),
     ("reset_method", lambda: norse.LIFBoxCell(box_parameters(lambda z, v, r, th: v - z), dt=DT)),
     ("v_leak: other than one number", lambda: norse.LICell(norse.LIParameters(v_leak=tensor(0.1, 0.2, n=5)), dt=DT)),
     ("an exponential", lambda: norse.LIFAdExCell(dt=DT)),

@@ -217,6 +217,22 @@ def check_alone(neurons: nn.Module) -> None:
     runs.assert_same(graph, nd.from_snntorch(nd.to_snntorch(graph), dt=0.003, input_shape=(10,)))
 
 
+def test_a_potential_that_is_read_goes_to_the_chip() -> None:
+    """The usual readout, the potential of a last layer without reset: its spikes are left out, its decision stays."""
+    torch.manual_seed(6)
+    last = snn.Leaky(torch.linspace(0.9, 0.7, 5), 0.8, reset_mechanism="none", init_hidden=True, output=True)
+    model = nn.Sequential(nn.Linear(10, 14), leaky(14, **KEEP["subtract"]), nn.Linear(14, 5), last).eval()
+    x, readout = runs.inputs(10, low=-0.2), Readout("3_membrane", "last_v")
+    graph = nd.from_snntorch(model, dt=0.003, input_shape=(10,), input_low=-0.2, input_high=1.0, readout=readout)
+    assert "3" not in graph.nodes and ("3_membrane", "output") in graph.edges
+    runs.assert_spikes(graph, x, own(model, ("1",), x))
+    reference = nd.simulate(graph, x.numpy(), "reference")
+    np.testing.assert_allclose(reference.populations["3_membrane"].data["v"][-1], last.mem.detach(), atol=1e-5)
+    np.testing.assert_array_equal(readout.decide(reference), last.mem.argmax(dim=1))
+    program = nd.compile(graph, target="loihi2")
+    assert (program.readout.decide(nd.simulate(program, x.numpy())) == readout.decide(reference)).mean() >= 0.75
+
+
 REFUSED: list[tuple[str, Callable[[], nn.Module]]] = [
     ("reset_delay: False with reset 'subtract'", lambda: snn.Leaky(0.8, reset_delay=False)),
     ("reset_delay: False with reset 'subtract'", lambda: snn.Synaptic(0.5, 0.8, reset_delay=False)),
@@ -230,6 +246,7 @@ REFUSED: list[tuple[str, Callable[[], nn.Module]]] = [
     ("threshold: is not above 0", lambda: snn.Leaky(0.8, torch.linspace(-0.1, 0.4, 5))),
     ("beta: mixes 0 and larger", lambda: snn.Leaky(torch.linspace(0.0, 0.4, 5))),
     ("beta: mixes 1", lambda: snn.Leaky(torch.linspace(0.6, 1.0, 5))),
+    ("1.beta: is torch.float64", lambda: snn.Leaky(torch.linspace(0.6, 0.9, 5, dtype=torch.float64))),
     ("beta: beta of shape", lambda: snn.Leaky(torch.linspace(0.6, 0.9, 4))),
     ("fires when its potential changes", lambda: snn.DeltaLeaky(0.8, beta=0.8)),
     ("ReLU", lambda: snn.LeakyParallel(5, 5)),

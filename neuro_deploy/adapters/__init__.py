@@ -1,7 +1,9 @@
 """Networks of other frameworks as NIR graphs, and back.
 
     layers.py   torch layers that have no time, in both directions, and what a module becomes (Fragment, Kept)
-    chain.py    a model's modules in order -> a NIR graph; a graph -> a chain of links, for the way back
+    norms.py    what a chain holds, and batch norm folded into the layers before it
+    chain.py    a model's modules in order -> a NIR graph
+    links.py    a NIR graph -> a chain of links, for the way back
     FRAMEWORK.py   from_FRAMEWORK(), to_FRAMEWORK() and NEURONS: each class of the framework, and how it is kept
 
 A framework is imported only where its modules are built (`to_...`); reading a model needs its modules alone.

@@ -208,6 +208,8 @@ class _Chain:
             found.append(Violation(OUTPUT, what, "end in neurons, or give readout="))
         if found:
             raise UnsupportedError(TITLE, found)
+        if readout is not None:
+            self._read_potential(readout.population)
         self.nodes[OUTPUT] = nir.Output(output_type={"output": np.array(self.shape)})
         self.edges.append((self.last, OUTPUT))
         if readout is None:
@@ -216,6 +218,12 @@ class _Chain:
         a = self.about
         told = told_graph(a.dt, a.steps, a.input_low, a.input_high, a.input_quantum, readout)
         return nir.NIRGraph(self.nodes, self.edges, metadata={METADATA: told}, type_check=False)
+
+    def _read_potential(self, population: str) -> None:
+        """Leave out a last Threshold behind the integrators that are read: its spikes reach nothing."""
+        if isinstance(self.nodes[self.last], nir.Threshold) and self.edges[-1] == (population, self.last):
+            del self.nodes[self.last]
+            self.last, _ = self.edges.pop()
 
 
 def _probe(item: Item, shape: Shape) -> Shape | None:
@@ -233,7 +241,7 @@ def _probe(item: Item, shape: Shape) -> Shape | None:
 
 def _dtypes(item: Item) -> Iterable[Violation]:
     """Parameters that are not float32 (a 0-d one takes part in float32 arithmetic)."""
-    for name, value in item.module.named_parameters():
+    for name, value in item.module.state_dict().items() if type(item.module) is not Scale else ():
         if value.is_floating_point() and value.ndim and value.dtype != torch.float32:
             what = f"is {value.dtype}, and the file holds float32"
             yield Violation(f"{item.name}.{name}", what, "call model.float() and check its accuracy first")

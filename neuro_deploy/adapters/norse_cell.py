@@ -23,6 +23,10 @@ class Cell:
         self.module, self.shape, self.p = module, shape, module.p
         self.violations: list[Violation] = []
         self.start = self.value(start)
+        for name, value in self.p._asdict().items():
+            if torch.is_tensor(value) and value.ndim and value.dtype != torch.float32:
+                what = f"is {value.dtype}, and the file holds float32"
+                self.violations.append(Violation(name, what, "use float32"))
 
     def value(self, name: str) -> NDArray[np.float64]:
         """A parameter, () or per neuron."""

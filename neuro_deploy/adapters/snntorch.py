@@ -60,7 +60,8 @@ def from_snntorch(
     model: in eval mode, on any device.   dt: seconds a step (snnTorch has none).   input_shape: without time and batch.
     layers: the submodules in the order in which the data goes through them; not needed for a Sequential.
     steps, input_low, input_high, input_quantum, readout: as in `export_nir`.
-    A population has its module's name, dots as underscores; with reset "none" the potential is that of NAME_membrane.
+    A population has its module's name, dots as underscores; with reset "none" the potential is that of NAME_membrane,
+    and where that is the last and is read (readout=Readout("NAME_membrane", "last_v")), its spikes are left out.
     Spikes are those of snnTorch, but for a potential that lies within float32 rounding of its threshold.
     Raises: InputError; UnsupportedError with everything that cannot be kept.
     """
