@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,34 @@ def test_sim_equals_what_netx_itself_made_of_a_file(name: str, start: int) -> No
         assert (data["v"][start:, 0][: len(spikes) : KEPT] == v).all()
 
 
+def mutant(program: ChipProgram, name: str, **changes: Any) -> ChipProgram:
+    """The program with something else in the population or synapse `name`."""
+    populations = [replace(p, **changes) if p.name == name else p for p in program.populations]
+    synapses = [replace(s, **changes) if s.name == name else s for s in program.synapses]
+    return replace(program, populations=tuple(populations), synapses=tuple(synapses))
+
+
 def test_the_comparison_with_netx_can_fail() -> None:
-    """The same, a step off, or with the bias of another neuron."""
+    """A bias of the next channel or a step late, a leak or threshold one off, a kernel, a weight, a delay."""
     program, x, told = golden("tiny")
-    trace = nd.simulate(program, x, backend="sim", record=ALL)
-    spikes = told["tiny.1.spikes"]
-    assert (trace.populations["conv1"].data["spikes"][:-1, 0] != spikes).any()
-    net = import_net(DATA / "tiny.net")
-    assert net.layers[1].neurons is not None
-    object.__setattr__(net.layers[1].neurons, "bias", np.roll(net.layers[1].neurons.bias, 1))
-    trace = nd.simulate(to_program(net), x, backend="sim", record=ALL)
-    assert (trace.populations["conv1"].data["spikes"][1:, 0] != spikes).any()
+    conv, synapse = program.population("conv1"), next(s for s in program.synapses if s.name == "input0-conv1")
+    params, other = dict(conv.params), synapse.weight.copy()
+    other[0, 0, 0, 0] += 2
+    mutants = {
+        "none": program,
+        "bias": mutant(program, "conv1", params=params | {"bias_mant": np.roll(params["bias_mant"], 36)}),
+        "bias a step late": mutant(program, "conv1", latency=2),
+        "leak": mutant(program, "conv1", params=params | {"dv": params["dv"] + 1}),
+        "threshold": mutant(program, "conv1", params=params | {"vth": params["vth"] - 1}),
+        "kernel": mutant(program, synapse.name, wiring=synapse.wiring.with_weight(synapse.weight.swapaxes(2, 3))),
+        "weight": mutant(program, synapse.name, wiring=synapse.wiring.with_weight(other)),
+        "delay": mutant(program, synapse.name, delay=1),
+    }
+    for name, changed in mutants.items():
+        data = nd.simulate(changed, x, backend="sim", record=ALL).populations["conv1"].data
+        spikes, v = data["spikes"][1:21, 0], data["v"][1:21:KEPT, 0]
+        same = (spikes == told["tiny.1.spikes"]).all() and (v == told["tiny.1.v"]).all()
+        assert bool(same) == (name == "none"), name
 
 
 @pytest.mark.lava
@@ -390,6 +407,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "loop": (dense(type="dense_rec"), "weight_rec is missing"),
     "loop shape": (dense(type="dense_rec", weight_rec=np.ones((3, 2))), r"weight_rec \(3, 2\) is not \(3, 3\)"),
     "shape": (dense(shape=[3, 1]), "has not 1 or 3 axes"),
+    "large": (dense(shape=[3000, 3000, 30]), "too many neurons"),
     "no shape": (dense(shape=None), "shape is missing"),
     "bare bias": (dense(neuron=None, bias=[1.0]), "has a bias but no neurons"),
     "neuron": (dense(neuron=3), "neuron is no group"),
@@ -460,6 +478,21 @@ def test_a_file_that_is_cut_short(cut: int, tmp_path: Path, capsys: pytest.Captu
     assert run(["import", str(tmp_path / "n.net"), "--out", str(tmp_path / "p.h5")]) == 2
     assert "Traceback" not in (text := capsys.readouterr().err) and "internal error" not in text
     assert not (tmp_path / "p.h5").exists()
+
+
+def test_damaged_files_give_errors_of_ours(tmp_path: Path) -> None:
+    """Single bytes changed: read, or refused; never another exception."""
+    rng, sound, refused = np.random.default_rng(5), (DATA / "tiny.net").read_bytes(), 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for place in rng.integers(0, 20_000, 4):
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / "n.net").write_bytes(damaged)
+        try:
+            to_program(import_net(tmp_path / "n.net"))
+        except nd.NeuroDeployError:
+            refused += 1
+    assert refused > 20
 
 
 def test_what_a_target_cannot_do_is_said_at_once(tmp_path: Path) -> None:

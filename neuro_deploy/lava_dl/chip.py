@@ -1,6 +1,8 @@
 """A `.net` file's network as a ChipProgram: its integers stay as they are.
 
-input block   encoder round(|gain| * x), then a weight of +-1; slayer clamps x to [-4, 254/64]
+input block   encoder round(|gain| * x), then a weight of +-1; x is clamped to [-4, 254/64], as in slayer.
+              netx takes whole currents too, as biases that its user computes.  slayer does not round gain * x,
+              but takes x in steps of 1/32: where that matters, give x on a grid where gain * x is whole.
 weights       as in the file; of both signs and odd (Loihi keeps even ones): twice as large, exponent one less
 du, dv, vth   iDecay - 1, vDecay, vThMant;  bias_mant the bias, bias_exp 6
 delays        one synapse for each delay that occurs
@@ -11,7 +13,8 @@ average       sums in `li` neurons that keep nothing; the unit makes a mean of t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,20 +58,13 @@ def to_program(
     if steps < 1 or not 1 <= input_bits <= 31 or (dt is not None and not 0 < dt < np.inf):
         raise InputError("max_steps and dt must be above 0, input_bits in [1, 31]")
     encoder = _encoder(net, input_bits)
-    found = _registers(chip) + _input_violations(net, encoder, chip)
+    found = _registers(chip) + _input_violations(encoder, chip)
     populations = tuple(_population(layer, chip, found) for layer in net.layers)
-    names = (INPUT, *(layer.name for layer in net.layers))
-    synapses: list[Synapse] = []
-    for source, layer in zip(names, net.layers, strict=False):
-        synapses += _synapses(layer, source, net, chip, found)
+    senders = (INPUT, *(layer.name for layer in net.layers[:-1]))
+    synapses = [s for f, layer in zip(senders, net.layers, strict=True) for s in _synapses(layer, f, net, chip, found)]
     if found:
         raise UnsupportedError(f"the network does not fit {chip.name}:", found)
-    spikes = {INPUT: (encoder.low, encoder.high), **{p.name: spec(p.kind).spike_range(p.params) for p in populations}}
-    bounds = {
-        p.name: reach(p, [s for s in synapses if s.target == p.name], spikes, Window(steps, 0), chip)
-        for p in populations
-    }
-    proven = all(float(bound.excess.max(initial=0.0)) <= 1 for bound in bounds.values())
+    bounds = _bounds(encoder, populations, synapses, steps, chip)
     program = ChipProgram(
         target=chip.name,
         dt=STEP if dt is None else dt,
@@ -77,13 +73,24 @@ def to_program(
         populations=populations,
         synapses=tuple(synapses),
         readout=readout(net),
-        proven=proven,
+        proven=all(float(bound.excess.max(initial=0.0)) <= 1 for bound in bounds.values()),
         registers=chip.registers,
     )
     if found := fit_violations(program, chip):
         raise UnsupportedError(f"the network does not fit {chip.name}:", found)
-    object.__setattr__(program, "report", _report(program, net, chip, bounds, dt))
-    return program
+    return replace(program, report=_report(program, net, chip, bounds, dt))
+
+
+def _bounds(
+    encoder: Encoder, populations: Sequence[Population], synapses: Sequence[Synapse], steps: int, chip: Target
+) -> dict[str, Reach]:
+    """How far registers can go, for any input of so many steps."""
+    spikes = {p.name: spec(p.kind).spike_range(p.params) for p in populations}
+    spikes[encoder.name] = (encoder.low, encoder.high)
+    return {
+        p.name: reach(p, [s for s in synapses if s.target == p.name], spikes, Window(steps, 0), chip)
+        for p in populations
+    }
 
 
 def readout(net: Net) -> Readout:
@@ -137,10 +144,8 @@ def _synapses(layer: Layer, source: str, net: Net, chip: Target, found: list[Vio
         each = Sparse(ones, np.arange(count, dtype=np.int32), np.arange(count + 1), count)
         yield Synapse(f"{source}-{layer.name}", source, layer.name, each)
         return
-    ways: list[tuple[str, str, Wiring, int]] = [(source, "", w, d) for w, d in by_delay(layer)]
-    if layer.recurrent is not None:
-        ways.append((layer.name, "", layer.recurrent, 0))
-    for sender, _, wiring, delay in ways:
+    back = [(layer.name, layer.recurrent, 0)] if layer.recurrent is not None else []
+    for sender, wiring, delay in [*((source, *way) for way in by_delay(layer)), *back]:
         name = f"{sender}-{layer.name}" + (f"[{delay}]" if layer.delay.ndim else "")
         weight, shift, problem = fitted(wiring.weight, chip.synapse.weight_bits.value)
         exponent = layer.exponent + shift
@@ -198,7 +203,7 @@ def _registers(chip: Target) -> list[Violation]:
     return [Violation(chip.name, what, "import to --nir, and compile that")] if other else []
 
 
-def _input_violations(net: Net, encoder: Encoder, chip: Target) -> list[Violation]:
+def _input_violations(encoder: Encoder, chip: Target) -> list[Violation]:
     if chip.input.payload_bits.value >= encoder.bits or (encoder.bits == 1 and not encoder.signed):
         return []
     what = f"input of {encoder.bits} bits, but {chip.name} takes {chip.input.payload_bits.value or 'binary spikes'}"

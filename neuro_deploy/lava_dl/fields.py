@@ -12,6 +12,8 @@ from ..fixed import Ints
 
 MEND = "export the network again"
 LIMIT = 2.0**31
+MOST = 1 << 26
+"""Neurons of a layer, and numbers of a dataset: more are a damaged file."""
 
 
 class Fields:
@@ -106,14 +108,21 @@ class Fields:
     def shape(self, axes: Sequence[int]) -> tuple[int, ...] | None:
         """The dataset `shape`, with so many axes."""
         value = self.whole("shape", low=1)
-        if value is None or (value.ndim <= 1 and value.size in axes):
-            return None if value is None else tuple(value.reshape(-1).tolist())
-        self.refuse(f"shape {tuple(value.reshape(-1).tolist())} has not {' or '.join(map(str, axes))} axes")
+        if value is None:
+            return None
+        if value.ndim <= 1 and value.size in axes and float(np.prod(value.astype(np.float64))) <= MOST:
+            return tuple(value.reshape(-1).tolist())
+        self.refuse(
+            f"shape {tuple(value.reshape(-1).tolist())} has not {' or '.join(map(str, axes))} axes, or too many neurons"
+        )
         return None
 
     def _value(self, name: str) -> np.ndarray | None:
         item = self.group.get(name)
         if isinstance(item, h5py.Dataset):
+            if (item.size or 0) > MOST:
+                self.refuse(f"{name} has shape {item.shape}, too many numbers")
+                return None
             return np.asarray(item[()])
         self.refuse(f"{name} is missing" if item is None else f"{name} is a group, a dataset was expected")
         return None

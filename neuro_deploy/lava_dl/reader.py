@@ -23,6 +23,7 @@ from .blocks import BLOCKS, Chain
 from .fields import Fields
 from .layers import Net
 
+LONGEST = 1 << 20
 WHAT = "a .net file of lava-dl"
 REFUSED = {
     "convT": "use a convolution",
@@ -86,7 +87,7 @@ def _steps(fields: Fields) -> int | None:
     simulation = fields.inner("simulation") if fields.has("simulation") else None
     if simulation is None or not simulation.has("tSample"):
         return None
-    return simulation.number("tSample", low=1)
+    return simulation.number("tSample", low=1, high=LONGEST)
 
 
 def _shape(given: Sequence[int] | None) -> tuple[int, ...] | None:
