@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nir
 import typer
 
+from ..errors import InputError
 from ..program import ChipProgram
 from ..trace import Trace
-from .show import load_any, out
+from .show import keep_inputs, load_any, out
 
 
 def register(app: typer.Typer) -> None:
@@ -21,23 +23,26 @@ def register(app: typer.Typer) -> None:
 def inspect(
     file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
     dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+    svg: Path | None = typer.Option(None, "--svg", help="Draw a NIR file into this SVG file."),
+    png: Path | None = typer.Option(None, "--png", help="Draw a NIR file into this PNG file."),
     targets: bool = typer.Option(True, "--targets/--no-targets", help="Try on which targets a NIR file compiles."),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> None:
-    """Show what a file holds, as a table.
+    """Show what a file holds, as a table; draw a NIR file.
 
     For a NIR file: nodes, shapes, parameters and counts; what other readers of the file would misunderstand; and on
     which targets it compiles.
 
-    Example: [bold]neuro_deploy inspect digits.nir[/bold]
+    Example: [bold]neuro_deploy inspect digits.nir --svg digits.svg[/bold]
     """
     from ..backends.base import check_program
-    from ..report.nir_facts import nir_summary
-    from ..report.nir_table import nir_table
     from ..report.summary import program_summary, trace_summary
     from ..report.tables import program_table, trace_table
 
+    keep_inputs([file], svg, png)
     content = load_any(file)
+    if (svg or png) and not isinstance(content, nir.NIRGraph):
+        raise InputError(f"{file}: only a NIR file can be drawn")
     result: Any
     if isinstance(content, ChipProgram):
         check_program(content)
@@ -45,8 +50,21 @@ def inspect(
     elif isinstance(content, Trace):
         result = trace_summary(content) if as_json else trace_table(content)
     else:
-        result = (nir_summary if as_json else nir_table)(content, dt, targets=targets)
+        result = _graph(content, dt, svg, png, targets, as_json)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
         out.print(result)
+
+
+def _graph(
+    graph: nir.NIRGraph, dt: float | None, svg: Path | None, png: Path | None, targets: bool, as_json: bool
+) -> Any:
+    from ..report.nir_facts import nir_summary
+    from ..report.nir_table import nir_table
+
+    if svg or png:
+        from ..report.nir_drawing import draw
+
+        draw(graph, dt, svg=svg, png=png)
+    return (nir_summary if as_json else nir_table)(graph, dt, targets=targets)
