@@ -11,6 +11,7 @@ from .files import read_nir, write_nir
 from .nesting import joined_name
 from .reading import InputRange, Node, Reading, read_graph
 from .told import assume
+from .writing import write_graph
 
 __all__ = [
     "Composed",
@@ -24,5 +25,6 @@ __all__ = [
     "joined_name",
     "read_graph",
     "read_nir",
+    "write_graph",
     "write_nir",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nir
@@ -21,9 +21,14 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True)
 class Port:
-    """The Input or Output of a graph that was inlined: sends what it gets.  shape: None if the file does not say."""
+    """The Input or Output of a graph that was inlined: sends what it gets.
+
+    shape: None if the file does not say.   into: True for an Input.
+    """
 
     shape: Shape | None
+    into: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Part:
 
     start: int
     shape: Shape
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 KEEPING = (Port, nir.Scale, nir.Delay, nir.Threshold, nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI)
@@ -40,11 +46,15 @@ KEEPING = (Port, nir.Scale, nir.Delay, nir.Threshold, nir.LIF, nir.IF, nir.LI, n
 
 @dataclass(frozen=True)
 class Flat:
-    """nodes: NIR nodes, Ports and Parts by name; a nested node `b` of graph `a` is `a.b`.  inputs: name, shape."""
+    """nodes: NIR nodes, Ports and Parts by name; a nested node `b` of graph `a` is `a.b`.  inputs: name, shape.
+
+    graphs: the name and the metadata of each graph that was inlined, outer ones first.
+    """
 
     nodes: Mapping[str, Any]
     edges: tuple[Edge, ...]
     inputs: tuple[tuple[str, Shape], ...]
+    graphs: Mapping[str, Mapping[str, Any]]
 
 
 def flat(graph: nir.NIRGraph) -> Flat:
@@ -53,7 +63,8 @@ def flat(graph: nir.NIRGraph) -> Flat:
     A nested graph that our metadata calls a neuron stays what it is.
     Raises: UnsupportedError with all nested graphs whose ports are ambiguous, or an Input whose shape nothing tells.
     """
-    nodes, edges, violations = _inlined(graph, "", 0)
+    graphs: dict[str, Mapping[str, Any]] = {}
+    nodes, edges, violations = _inlined(graph, "", 0, graphs)
     names = sorted(name for name, node in nodes.items() if type(node) is nir.Input)
     shapes: dict[str, Shape] = {}
     for name in names:
@@ -68,13 +79,16 @@ def flat(graph: nir.NIRGraph) -> Flat:
         raise UnsupportedError(TITLE, violations)
     inputs = tuple(shapes.items())
     for name, shape in inputs:
-        nodes[name] = nir.Input({"input": np.array(shape)})
+        nodes[name] = nir.Input({"input": np.array(shape)}, metadata=nodes[name].metadata)
     if len(inputs) > 1:
         nodes, edges = _joined(nodes, edges, inputs)
-    return Flat(nodes, tuple(edges), inputs)
+    return Flat(nodes, tuple(edges), inputs, graphs)
 
 
-def _inlined(graph: nir.NIRGraph, prefix: str, depth: int) -> tuple[dict[str, Any], list[Edge], list[Violation]]:
+def _inlined(
+    graph: nir.NIRGraph, prefix: str, depth: int, graphs: dict[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[Edge], list[Violation]]:
+    """Nodes, edges, violations; the graphs that were inlined are added to `graphs`."""
     nodes: dict[str, Any] = {}
     edges: list[Edge] = []
     violations: list[Violation] = []
@@ -86,9 +100,10 @@ def _inlined(graph: nir.NIRGraph, prefix: str, depth: int) -> tuple[dict[str, An
         whole = prefix + str(name)
         if not isinstance(node, nir.NIRGraph) or told_kind(node) is not None:
             port = depth > 0 and type(node) in (nir.Input, nir.Output)
-            nodes[whole] = Port(shape_told(node)) if port else node
+            nodes[whole] = Port(shape_told(node), type(node) is nir.Input, node.metadata) if port else node
             continue
-        inner, ways, found = _inlined(node, f"{whole}.", depth + 1)
+        graphs[whole] = node.metadata
+        inner, ways, found = _inlined(node, f"{whole}.", depth + 1, graphs)
         violations += found
         violations += [
             Violation(n, "two nodes have this name, once inlined", "rename one") for n in inner if n in nodes
@@ -113,7 +128,7 @@ def _joined(nodes: dict[str, Any], edges: list[Edge], inputs: Iterable[tuple[str
     joined, start = joined_name(name for name, _ in inputs), 0
     parts: dict[str, Any] = {}
     for name, shape in inputs:
-        parts[name] = Part(start, shape)
+        parts[name] = Part(start, shape, nodes[name].metadata)
         start += int(np.prod(shape, dtype=np.int64))
     whole = nir.Input({"input": np.array([start])})
     return {**nodes, **parts, joined: whole}, [*((joined, name) for name in parts), *edges]

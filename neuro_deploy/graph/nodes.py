@@ -33,7 +33,9 @@ class Sink:
 
 @dataclass(frozen=True)
 class Passing:
-    """y = x: the Input or Output of a nested graph."""
+    """y = x: the Input (into) or Output of a nested graph."""
+
+    into: bool
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _output(node: nir.Output, dt: float) -> Operation:
 
 @reads(Port)
 def _port(node: Port, dt: float) -> Operation:
-    return Passing()
+    return Passing(node.into)
 
 
 @reads(Part)

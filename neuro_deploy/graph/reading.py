@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import nir
@@ -34,7 +34,7 @@ class Node:
 
     inputs: names of the nodes whose sum it gets.   late: those of them that close a loop: their output of the step
     before arrives; in the first step, what they give when all neurons and inputs are silent (their constants).
-    shape: of its output, without time and batch.
+    shape: of its output, without time and batch.   metadata: the file's.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Node:
     shape: Shape
     operation: Operation
     late: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Reading:
     """A graph under a scheme: nodes from input to output, and what our metadata says (None: nothing).
 
     inputs: name and shape of each Input of the file; where there are several, `nodes` hold one that joins them (see
-    graph/nesting.py).
+    graph/nesting.py).   metadata: the graph's, as the file has it.   graphs: name and metadata of each nested graph.
     """
 
     scheme: Scheme
@@ -58,6 +59,8 @@ class Reading:
     input_range: InputRange | None
     steps: int | None
     inputs: tuple[tuple[str, Shape], ...]
+    metadata: Mapping[str, Any]
+    graphs: Mapping[str, Mapping[str, Any]]
 
     @property
     def dt(self) -> float:
@@ -113,8 +116,16 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     violations = violations or [v for n in nodes.values() for v in _joins(n, nodes)]
     if violations:
         raise UnsupportedError(TITLE, violations)
-    readout = _readout(told.readout, nodes)
-    return Reading(scheme, tuple(nodes.values()), readout, _range(told.input), told.steps, whole.inputs)
+    return Reading(
+        scheme,
+        tuple(nodes.values()),
+        _readout(told.readout, nodes),
+        _range(told.input),
+        told.steps,
+        whole.inputs,
+        graph.metadata if isinstance(graph.metadata, dict) else {},
+        whole.graphs,
+    )
 
 
 def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
@@ -144,7 +155,7 @@ def _read(
     found = _neuron(name, node, scheme) if isinstance(node, nir.NIRNode) else None
     if found is None:
         operation = read_node(name, node, scheme.dt)
-        yield Node(name, sources, output_shape(name, operation, shape), operation)
+        yield Node(name, sources, output_shape(name, operation, shape), operation, metadata=node.metadata)
         return
     neuron, gain = found
     if gain is not None:
@@ -152,7 +163,7 @@ def _read(
         yield Node(port, sources, output_shape(name, before, shape), before)
         sources = (port,)
     shape = output_shape(name, neuron, shape)
-    yield Node(name, sources, shape, replace(neuron, shape=shape))
+    yield Node(name, sources, shape, replace(neuron, shape=shape), metadata=node.metadata)
 
 
 def _neuron(name: str, node: nir.NIRNode, scheme: Scheme) -> tuple[FloatNeuron, Any] | None:

@@ -84,6 +84,8 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
     reset = stored(full("v_reset")) if "v_reset" in neuron.params else np.zeros(neuron.shape, np.float32)
     kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
     metadata = {METADATA: {"kind": "lif", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
+    if set(neuron.params) == {"beta", "theta"} and not beta.any():
+        return nir.Threshold(threshold=stored(full("theta")))
     common = {"v_threshold": stored(full("theta")), "v_reset": reset, "metadata": metadata}
     drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
     if np.all(beta == 1) and "beta_syn" not in neuron.params and not drift.any():

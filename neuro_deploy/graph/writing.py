@@ -1,0 +1,141 @@
+"""A Reading as a NIR graph again: standard nodes under forward Euler, whatever scheme they were read by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import nir
+import numpy as np
+
+from ..neurons import spec
+from ..neurons.base import METADATA, FloatNeuron
+from .nesting import Shape
+from .nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
+from .reading import Node, Reading
+
+OF_A_FOREIGN_FILE = ("reset", "rounds", "fires", "family", "discretization")
+"""Entries of our metadata that a graph of our own nodes does not need: those say it themselves."""
+
+
+def write_graph(reading: Reading) -> nir.NIRGraph:
+    """The graph that was read, so that reading it again gives the same operations, number by number.
+
+    Nesting, names, joins and metadata stay.  Neurons become nodes with unit gain and our metadata; the gain that a
+    foreign file put into r, w_in and tau is a Scale named NEURON.in before them.
+    Raises: UnsupportedError for a neuron that no NIR node can be.
+    """
+    names = [name for name, _ in reading.inputs]
+    nodes: dict[str, nir.NIRNode] = {}
+    edges: list[tuple[str, str]] = []
+    by_name = {node.name: node for node in reading.nodes}
+    for node in reading.nodes:
+        if isinstance(node.operation, Source) and node.name not in names:
+            continue
+        given = by_name[node.inputs[0]].shape if node.inputs else ()
+        made = _node(node, given, reading.dt)
+        made.metadata = {**node.metadata, **made.metadata}
+        nodes[node.name] = made
+        if not isinstance(node.operation, Slice):
+            edges += [(source, node.name) for source in node.inputs]
+    return _nested(nodes, edges, "", reading, _metadata(reading))
+
+
+def _metadata(reading: Reading) -> dict[str, Any]:
+    told = reading.metadata.get(METADATA, {})
+    kept = {key: value for key, value in told.items() if key not in OF_A_FOREIGN_FILE}
+    entry = {**kept, "dt": reading.dt, "discretization": "forward Euler"}
+    return {**reading.metadata, METADATA: entry}
+
+
+def _nested(
+    nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], prefix: str, reading: Reading, metadata: dict[str, Any]
+) -> nir.NIRGraph:
+    """The graph whose nodes' names start with a prefix; deeper ones as graphs of their own."""
+    inside = [g for g in reading.graphs if g.startswith(prefix)]
+    below = [g for g in inside if not any(g.startswith(f"{other}.") for other in inside)]
+
+    def place(name: str) -> str:
+        """The node of this graph that `name` is, or lies in."""
+        return next((g for g in below if name.startswith(f"{g}.")), name)
+
+    here: dict[str, nir.NIRNode] = {}
+    for name in [n for n in nodes if n.startswith(prefix)]:
+        owner = place(name)
+        if owner.removeprefix(prefix) not in here:
+            key = owner.removeprefix(prefix)
+            lower = owner != name
+            here[key] = (
+                _nested(nodes, edges, f"{owner}.", reading, dict(reading.graphs[owner])) if lower else nodes[name]
+            )
+    ways = []
+    for source, target in edges:
+        a, b = place(source), place(target)
+        if source.startswith(prefix) and target.startswith(prefix) and (a != b or a == source):
+            ways.append((a.removeprefix(prefix), b.removeprefix(prefix)))
+    return nir.NIRGraph(here, ways, metadata=metadata, type_check=False)
+
+
+def _node(node: Node, given: Shape, dt: float) -> nir.NIRNode:
+    if isinstance(node.operation, FloatNeuron):
+        return spec(node.operation.kind).write(node.operation, dt)
+    made: nir.NIRNode = _WRITERS[type(node.operation)](node.operation, given, node.shape, dt)
+    return made
+
+
+def _input(operation: Source | Slice, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Input({"input": np.array(shape)})
+
+
+def _output(operation: Sink, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Output({"output": np.array(shape)})
+
+
+def _port(operation: Passing, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Input({"input": np.array(shape)}) if operation.into else nir.Output({"output": np.array(shape)})
+
+
+def _dense(operation: Dense, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    if operation.bias is None:
+        return nir.Linear(weight=operation.weight)
+    return nir.Affine(weight=operation.weight, bias=operation.bias)
+
+
+def _diagonal(operation: Diagonal, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Scale(scale=np.broadcast_to(operation.scale, shape).copy())
+
+
+def _flatten(operation: Flatten, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Flatten({"input": np.array(given)}, operation.start, operation.end)
+
+
+def _convolution(operation: Convolution, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    weight, groups = operation.weight, operation.groups
+    bias = np.zeros(weight.shape[0], weight.dtype) if operation.bias is None else operation.bias
+    options = (operation.stride, operation.padding, operation.dilation)
+    if weight.ndim == 3:
+        return nir.Conv1d(given[1], weight, *(value for (value,) in options), groups, bias)
+    return nir.Conv2d(given[1:], weight, *options, groups, bias)
+
+
+def _pool(operation: Pool, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    kind = nir.AvgPool2d if operation.mean else nir.SumPool2d
+    return kind(np.array(operation.kernel), np.array(operation.stride), np.array(operation.padding))
+
+
+def _delay(operation: Delay, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Delay(delay=np.broadcast_to(operation.steps * dt, shape).copy())
+
+
+_WRITERS: dict[type, Callable[[Any, Shape, Shape, float], nir.NIRNode]] = {
+    Source: _input,
+    Slice: _input,
+    Sink: _output,
+    Passing: _port,
+    Dense: _dense,
+    Diagonal: _diagonal,
+    Flatten: _flatten,
+    Convolution: _convolution,
+    Pool: _pool,
+    Delay: _delay,
+}
