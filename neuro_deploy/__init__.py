@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "nn": "neuro_deploy.train.nn",
-    "export_nir": "neuro_deploy.train.export",
+    "export_nir": "neuro_deploy.proof",
     "import_nir": "neuro_deploy.backends.reference",
     "from_sinabs": "neuro_deploy.adapters.sinabs",
     "from_spikingjelly": "neuro_deploy.adapters.spikingjelly",
@@ -60,11 +60,11 @@ if TYPE_CHECKING:
     from .lower import compile as compile
     from .program import load_program as load_program
     from .program import save_program as save_program
+    from .proof import export_nir as export_nir
     from .target import load_target as load_target
     from .trace import load_trace as load_trace
     from .trace import save_trace as save_trace
     from .train import nn as nn
-    from .train.export import export_nir as export_nir
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import neuro_deploy as nd
-from neuro_deploy import road
+from neuro_deploy import proof
 from neuro_deploy.cli import run
 from neuro_deploy.demo import demo
 from neuro_deploy.errors import BackendError, FileError
@@ -92,21 +93,28 @@ def test_demo_replaces_only_its_own_files(tmp_path: Path) -> None:
         demo(tmp_path, recipe=recipe)
 
 
-def test_an_export_that_is_not_proven_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is proven before it takes the place of an older one."""
+@pytest.mark.parametrize("first", [True, False], ids=["proof", "file"])
+def test_an_export_that_is_not_proven_is_not_written(
+    first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what is proven nor the file itself, which is read back before it takes the place of an older one."""
     train_run(str(small(tmp_path)), tmp_path / "run")
     export_run(tmp_path / "run", tmp_path / "net.nir")
     before = (tmp_path / "net.nir").read_bytes()
-    write = road.write_nir
+    write, calls = proof.write_nir, []
 
     def wrong(graph: nir.NIRGraph, path: Path) -> None:
-        graph.nodes["fc2"].weight[3, 4] += np.float32(0.5)
+        calls.append(path)
+        graph = copy.deepcopy(graph)
+        if first or len(calls) > 1:
+            graph.nodes["fc2"].weight[3, 4] += np.float32(0.5)
         write(graph, path)
 
-    monkeypatch.setattr(road, "write_nir", wrong)
-    with pytest.raises(BackendError, match="'cf2' read back"):
+    monkeypatch.setattr(proof, "write_nir", wrong)
+    what = "cf2 does not give the model's" if first else "'fc2' read back is not what was proven"
+    with pytest.raises(BackendError, match=f"not written.*{what}"):
         export_run(tmp_path / "run", tmp_path / "net.nir")
-    assert (tmp_path / "net.nir").read_bytes() == before
+    assert (tmp_path / "net.nir").read_bytes() == before and len(calls) == 1 + (not first)
 
 
 @pytest.mark.lava

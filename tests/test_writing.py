@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 import neuro_deploy as nd
+from neuro_deploy import proof
+from neuro_deploy.errors import BackendError, InputError, UnsupportedError
 from neuro_deploy.graph import read_graph, write_graph
 from neuro_deploy.graph.nodes import arrays_of
 from neuro_deploy.graph.told import assume
@@ -220,10 +222,11 @@ def test_torch_to_nir_to_torch_to_nir(tmp_path: Path) -> None:
     for module in (model, again, nd.import_nir(tmp_path / "second.nir")):
         with torch.no_grad(), observe(module) as states:
             module(x)
-        seen.append(dict(states))
+        names = {key: name for name, key in getattr(module, "keys", {}).items()}
+        seen.append({names.get(key, key): values for key, values in states.items()})
     assert [len(states) for states in seen] == [5, 5, 5]
     values = set()
-    for states in zip(*(s.values() for s in seen), strict=True):
+    for states in ([s[name] for s in seen] for name in seen[0]):
         for variable in ("spikes", "v", "h"):
             for other in states[1:]:
                 np.testing.assert_array_equal(getattr(states[0], variable), getattr(other, variable))
@@ -238,3 +241,44 @@ def test_operations_are_the_same_arrays() -> None:
         assert (a.inputs, a.late, a.shape, type(a.operation)) == (b.inputs, b.late, b.shape, type(b.operation))
         for key, array in arrays_of(a.operation).items():
             np.testing.assert_array_equal(array, arrays_of(b.operation)[key])
+
+
+def test_the_file_says_how_it_was_proven(tmp_path: Path) -> None:
+    graph = nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,), sample=numbers(-1, 1, 11, 3, 6))
+    nd.write_nir(graph, tmp_path / "x.nir")
+    told = nd.read_nir(tmp_path / "x.nir").metadata["neuro_deploy"]
+    for which, samples in (("random", 8), ("sample", 3)):
+        entry = told["proof"][which]
+        assert entry["samples"] == samples and entry["differences"] == 0
+        assert entry["numbers"] == 2 * entry["steps"] * samples * (8 + 7 + 7 + 5 + 5) and entry["spikes"] > 50
+    assert {"neuro_deploy", "torch", "nir", "python"} <= set(told["proof"]["versions"])
+    lost = told["lost_by_others"]
+    assert "cf" in (lost.decode() if isinstance(lost, bytes) else lost)
+
+
+def test_strict_refuses_what_others_would_lose() -> None:
+    with pytest.raises(UnsupportedError, match=r"strict forbids(.|\n)*signed"):
+        nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,), strict=True)
+
+
+def test_a_proof_that_fails_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = proof.read_nir
+
+    def wrong(path: Any) -> nir.NIRGraph:
+        graph = read(path)
+        graph.nodes["fc4"].bias[2] += np.float32(0.25)
+        return graph
+
+    monkeypatch.setattr(proof, "read_nir", wrong)
+    with pytest.raises(
+        BackendError, match=r"read back, soft does not give the model's (spikes|v) \(step \d+, sample \d"
+    ):
+        nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,))
+
+
+def test_arguments_of_export_are_explained() -> None:
+    model = nd.import_nir(everything())
+    with pytest.raises(InputError, match="says dt and input_shape itself"):
+        nd.export_nir(model, dt=0.1)
+    with pytest.raises(InputError, match="say dt"):
+        nd.export_nir(Network())

@@ -48,7 +48,7 @@ def compare(
     from ..comparison import compare as judge
     from ..report import write_report
     from ..report.tables import comparison_table
-    from ..road import versions
+    from ..resources import versions
 
     keep_inputs([a, b], report)
     one, other = load_trace(a), load_trace(b)

@@ -57,19 +57,24 @@ def train(
 def export(
     run: Path = typer.Argument(help="A run directory of 'train'."),
     nir: Path = typer.Option(..., "--nir", help="The NIR file to write."),
+    strict: bool = typer.Option(False, "--strict", help="Refuse what other readers of the file would lose."),
 ) -> None:
-    """Export a trained network to NIR, and prove that the file gives the same spikes.
+    """Export a trained network to NIR, and prove that the file gives the same spikes, on the test set and at random.
+
+    What other readers of the file would lose is listed; 'inspect' lists it again.
 
     Example: [bold]neuro_deploy export runs/digits --nir digits.nir[/bold]
     """
     from ..road import export_run
 
-    result = export_run(run, nir)
+    result = export_run(run, nir, strict=strict)
     say(
         f"wrote {nir}: on the test set the file's {result.spikes:,} spike counts and potentials equal the folded "
         f"model's, every one of them"
     )
     say(f"folding the batch norm changed {result.changed} of {result.spikes:,} spike counts")
+    for found in result.lost:
+        say(f"[yellow]other readers: {escape(found.node or 'the file')}: {escape(found.what)}[/yellow]")
 
 
 def compile_(

@@ -14,7 +14,7 @@ from .nesting import Shape
 from .nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
 from .reading import Node, Reading
 
-OF_A_FOREIGN_FILE = ("reset", "rounds", "fires", "family", "discretization")
+OF_A_FOREIGN_FILE = ("reset", "rounds", "fires", "family")
 """Entries of our metadata that a graph of our own nodes does not need: those say it themselves."""
 
 
@@ -44,8 +44,9 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
 def _metadata(reading: Reading) -> dict[str, Any]:
     told = reading.metadata.get(METADATA, {})
     kept = {key: value for key, value in told.items() if key not in OF_A_FOREIGN_FILE}
-    entry = {**kept, "dt": reading.dt, "discretization": "forward Euler"}
-    return {**reading.metadata, METADATA: entry}
+    if "discretization" in kept:
+        kept["discretization"] = "forward Euler"
+    return {**reading.metadata, METADATA: {**kept, "dt": reading.dt}}
 
 
 def _nested(

@@ -19,16 +19,17 @@ from ..neurons import part, spec, specs
 from ..neurons.base import METADATA
 from ..neurons.torch import SpikingNeuron, observe
 from ..program import Readout, default_rule
-from .fold import REMEDY, TITLE, Folded, fold, neuron_modules
+from .fold import REMEDY, TITLE, Folded, neuron_modules
 from .layers import affine, flatten
 
+Model = nn.Module | Folded
 INPUT, OUTPUT = "input", "output"
-RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "readout")
+RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "readout", "proof", "lost_by_others")
 """Our own keys of the graph's metadata."""
 
 
-def export_nir(
-    model: nn.Module | Folded,
+def graph_of(
+    folded: Folded,
     *,
     dt: float,
     input_shape: tuple[int, ...],
@@ -39,24 +40,17 @@ def export_nir(
     readout: Readout | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> nir.NIRGraph:
-    """A NIR graph that holds a model exactly, in standard nodes; batch norm is folded first (see `fold`).
+    """A NIR graph that holds a folded model exactly, in standard nodes.
 
-    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +;
-        or what `fold` made of them.
-    dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
-    input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
-    readout: how the decision is read; by default the spike counts of the last population, an integrator's mean
-        potential.
-    metadata: more to remember, as text and numbers.
+    The arguments are those of `neuro_deploy.proof.export_nir`, which proves it.
     Raises: InputError; UnsupportedError with everything that NIR cannot hold.
     """
-    folded = model if isinstance(model, Folded) else fold(model)
     check_arguments(dt, input_shape, input_low, input_high)
     if taken := [key for key in metadata or {} if key in RESERVED]:
         raise InputError(f"metadata must not hold {', '.join(taken)}; those are arguments, or set by export")
     _check_layers(folded)
     shapes = _shapes(folded, input_shape, steps or 1)
-    names = _names(folded)
+    names = nir_names(folded)
     nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(input_type={"input": np.array(input_shape)})}
     edges: list[tuple[str, str]] = []
     violations: list[Violation] = []
@@ -93,7 +87,7 @@ def told_graph(
     input_quantum: float,
     readout: Readout,
 ) -> dict[str, Any]:
-    """Our metadata of a graph (see `export_nir` for the arguments)."""
+    """Our metadata of a graph (see `neuro_deploy.proof.export_nir` for the arguments)."""
     told: dict[str, Any] = {"schema": 1, "version": __version__, "dt": dt, "discretization": "forward Euler"}
     if steps is not None:
         told["steps"] = steps
@@ -110,7 +104,7 @@ def states_of(model: nn.Module, x: NDArray[np.float32]) -> dict[str, dict[str, N
     return {name: {"spikes": s.spikes.numpy(), "v": s.v.numpy()} for name, s in seen.items()}
 
 
-def _names(folded: Folded) -> dict[str, str]:
+def nir_names(folded: Folded) -> dict[str, str]:
     """Module names as NIR names: dots become underscores, since torch's own containers forbid dots on the way back."""
     names = {INPUT: INPUT}
     for layer in folded.layers:

@@ -1,0 +1,192 @@
+"""Export that proves itself: what was written is read back, run against the model, and the result kept in the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import simulate
+from .backends.reference import NIRModule
+from .errors import BackendError, InputError, UnsupportedError, Violation
+from .files import atomic_write, check_input
+from .graph import read_graph, read_nir, write_graph, write_nir
+from .graph.misread import Misreading, misreadings
+from .graph.nodes import Source, arrays_of
+from .graph.told import metadata_of
+from .neurons.base import METADATA
+from .program import Readout
+from .resources import versions
+from .train.export import Model, graph_of, nir_names, states_of
+from .train.fold import Folded, fold
+
+SEED, SAMPLES, STEPS = 0, 8, 16
+"""Of the random input; STEPS where the file says none."""
+States = Mapping[str, Mapping[str, NDArray[Any]]]
+"""Population -> variable -> (T, B, *shape)."""
+
+
+def export_nir(
+    model: Model,
+    *,
+    dt: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    steps: int | None = None,
+    input_low: float | None = None,
+    input_high: float | None = None,
+    input_quantum: float = 0.0,
+    readout: Readout | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    sample: NDArray[Any] | None = None,
+    strict: bool = False,
+) -> nir.NIRGraph:
+    """A NIR graph that holds a model exactly, proven: read back from a file, it gives the model's spikes.
+
+    Batch norm is folded first (see `fold`).  The graph is written, read by our reader and run against the folded model
+    on random input and on `sample`: every spike and potential must be equal.  The result, the versions and what other
+    readers would lose are in the graph's metadata (`proof`, `lost_by_others`).
+
+    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +;
+        or what `fold` made of them; or what `import_nir` rebuilt, which says all of the following itself.
+    dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
+    input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
+    readout: how the decision is read; by default the spike counts of the last population, an integrator's mean
+        potential.
+    metadata: more to remember, as text and numbers.
+    sample: real input (T, B, *input_shape) for the proof.
+    strict: refuse what other readers would lose.
+    Raises: InputError; UnsupportedError with everything that NIR cannot hold, or (strict) that others would lose;
+    BackendError if what was read back does not give the model's numbers.
+    """
+    source: Any
+    if isinstance(model, NIRModule):
+        if dt is not None or input_shape is not None:
+            raise InputError("a model that import_nir rebuilt says dt and input_shape itself; leave them out")
+        graph, source = write_graph(model.reading), model
+        names = {key: name for name, key in model.keys.items()}
+    else:
+        if dt is None or input_shape is None:
+            raise InputError("say dt (seconds a step) and input_shape (without time and batch)")
+        folded = model if isinstance(model, Folded) else fold(model)
+        graph = graph_of(
+            folded,
+            dt=dt,
+            input_shape=input_shape,
+            steps=steps,
+            input_low=input_low,
+            input_high=input_high,
+            input_quantum=input_quantum,
+            readout=readout,
+            metadata=metadata,
+        )
+        source, names = folded.model, nir_names(folded)
+
+    def run(x: NDArray[np.float32]) -> States:
+        return {names[name]: states for name, states in states_of(source, x).items()}
+
+    return prove(graph, run, sample, strict=strict)
+
+
+def prove(
+    graph: nir.NIRGraph,
+    run: Callable[[NDArray[np.float32]], States],
+    sample: NDArray[Any] | None = None,
+    *,
+    strict: bool = False,
+) -> nir.NIRGraph:
+    """The graph with the proof in its metadata.
+
+    run: the model: input (T, B, ...) -> spikes and v of each population.   The others: see `export_nir`.
+    Raises: BackendError if the file gives other numbers; UnsupportedError (strict); InputError for a wrong sample.
+    """
+    lost = lost_by_others(graph)
+    if strict and lost:
+        violations = [Violation(m.node or "the file", f"{m.what} ({', '.join(m.who)})", "see inspect") for m in lost]
+        raise UnsupportedError("other readers would lose something, and strict forbids that:", violations)
+    inputs = {"random": random_input(graph)}
+    if sample is not None:
+        check_input(np.asarray(sample), "sample")
+        inputs["sample"] = np.asarray(sample, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "unproven.nir"
+        write_nir(graph, file)
+        again = read_nir(file)
+    found = {name: _compare(again, run(x), x, name) for name, x in inputs.items()}
+    entry = {**metadata_of(graph), "proof": {**found, "versions": versions()}}
+    entry["lost_by_others"] = "\n".join(f"{m.node}: {m.what} ({', '.join(m.who)})" for m in lost)
+    return nir.NIRGraph(graph.nodes, list(graph.edges), metadata={**graph.metadata, METADATA: entry}, type_check=False)
+
+
+def write_proven(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
+    """Write a graph, if what is read back is the same, number by number; else the older file stays.
+
+    Raises: FileError; BackendError naming the first node that differs.
+    """
+    with atomic_write(path) as unproven:
+        write_nir(graph, unproven)
+        wanted, got = read_graph(graph).nodes, read_graph(read_nir(unproven)).nodes
+        for one, other in zip_longest(wanted, got):
+            same = (
+                one is not None
+                and other is not None
+                and (one.name, one.inputs, one.shape) == (other.name, other.inputs, other.shape)
+            )
+            arrays, found = (arrays_of(n.operation) if same else {} for n in (one, other))
+            if not same or any(not np.array_equal(array, found[key]) for key, array in arrays.items()):
+                name = (one or other).name
+                raise BackendError(f"{path}: not written, because '{name}' read back is not what was proven")
+
+
+def lost_by_others(graph: nir.NIRGraph) -> tuple[Misreading, ...]:
+    """What other readers would lose of a graph of ours."""
+    return misreadings(graph, read_graph(graph))
+
+
+def random_input(graph: nir.NIRGraph) -> NDArray[np.float32]:
+    """Uniform input (T, B, *shape) in the range and on the grid that the graph tells, in [-1, 1] by default."""
+    reading = read_graph(graph)
+    known = reading.input_range
+    low, high = (known.low, known.high) if known else (-1.0, 1.0)
+    shape = next(n.shape for n in reading.nodes if isinstance(n.operation, Source))
+    x = np.random.default_rng(SEED).uniform(low, high, (reading.steps or STEPS, SAMPLES, *shape))
+    if known and known.quantum:
+        x = np.clip(np.rint(x / known.quantum) * known.quantum, low, high)
+    return x.astype(np.float32)
+
+
+def _compare(graph: nir.NIRGraph, wanted: States, x: NDArray[np.float32], which: str) -> dict[str, Any]:
+    """What was compared.  Raises: BackendError for the first population that differs, naming the first place."""
+    trace = simulate(graph, x, "reference", ("spikes", "v"))
+    numbers = fired = 0
+    silent = []
+    for name, states in wanted.items():
+        for variable, values in states.items():
+            got = trace.populations[name].data[variable]
+            if not np.array_equal(values, got):
+                t, b, *where = np.argwhere(values != got)[0].tolist()
+                place = f"step {t}, sample {b}, neuron {tuple(where)}"
+                pair = f"{values[(t, b, *where)]!r} in the model, {got[(t, b, *where)]!r} in the file"
+                raise BackendError(
+                    f"not written: read back, {name} does not give the model's {variable} ({place}: {pair})"
+                )
+            numbers += values.size
+        fired += int(np.abs(states["spikes"]).sum())
+        if not states["spikes"].any():
+            silent.append(name)
+    entry: dict[str, Any] = {
+        "steps": len(x),
+        "samples": x.shape[1],
+        "numbers": numbers,
+        "spikes": fired,
+        "differences": 0,
+    }
+    if which == "random":
+        entry["seed"] = SEED
+    return {**entry, **({"silent": ", ".join(silent)} if silent else {})}
