@@ -17,7 +17,7 @@ from .backends import simulate
 from .backends.reference import NIRModule
 from .errors import BackendError, InputError, UnsupportedError, Violation
 from .files import atomic_write, check_input
-from .graph import read_graph, read_nir, write_graph, write_nir
+from .graph import Node, read_graph, read_nir, write_graph, write_nir
 from .graph.misread import Misreading, misreadings
 from .graph.nodes import Source, arrays_of
 from .graph.told import metadata_of
@@ -133,15 +133,15 @@ def write_proven(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
         write_nir(graph, unproven)
         wanted, got = read_graph(graph).nodes, read_graph(read_nir(unproven)).nodes
         for one, other in zip_longest(wanted, got):
-            same = (
-                one is not None
-                and other is not None
-                and (one.name, one.inputs, one.shape) == (other.name, other.inputs, other.shape)
-            )
-            arrays, found = (arrays_of(n.operation) if same else {} for n in (one, other))
-            if not same or any(not np.array_equal(array, found[key]) for key, array in arrays.items()):
-                name = (one or other).name
+            if not (one and other and _same(one, other)):
+                name = next(n.name for n in (one, other) if n)
                 raise BackendError(f"{path}: not written, because '{name}' read back is not what was proven")
+
+
+def _same(one: Node, other: Node) -> bool:
+    arrays, found = arrays_of(one.operation), arrays_of(other.operation)
+    same = (one.name, one.inputs, one.shape, list(arrays)) == (other.name, other.inputs, other.shape, list(found))
+    return same and all(np.array_equal(array, found[key]) for key, array in arrays.items())
 
 
 def lost_by_others(graph: nir.NIRGraph) -> tuple[Misreading, ...]:

@@ -270,9 +270,7 @@ def test_a_proof_that_fails_names_the_place(monkeypatch: pytest.MonkeyPatch) -> 
         return graph
 
     monkeypatch.setattr(proof, "read_nir", wrong)
-    with pytest.raises(
-        BackendError, match=r"read back, soft does not give the model's (spikes|v) \(step \d+, sample \d"
-    ):
+    with pytest.raises(BackendError, match=r"soft does not give the model's (spikes|v) \(step \d+, sample \d"):
         nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,))
 
 
