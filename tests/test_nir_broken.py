@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import nir
+import nir_drawn
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import neuro_deploy as nd
 from neuro_deploy.cli import run
-from neuro_deploy.errors import FormatError, UnsupportedError
+from neuro_deploy.errors import FormatError, NeuroDeployError, UnsupportedError
+from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.files import DEEPEST, KINDS, parameters
 
 DT = 2.0**-6
@@ -114,6 +119,18 @@ FILES: dict[str, tuple[Break, str, str]] = {
     "half a stride": (lambda f: put(f["node/nodes/pool"], "stride", [1.5, 1]), "pool: stride is [1.5, 1.0]", "mend"),
     "a stride of 0": (lambda f: put(f["node/nodes/conv"], "stride", [0, 1]), "conv: stride is [0, 1]", "mend"),
     "no groups": (lambda f: put(f["node/nodes/conv"], "groups", 0), "conv: groups is 0", "mend"),
+    "beyond float32": (
+        lambda f: put(f["node/nodes/fc"], "bias", [1, 2, 1e39]),
+        "fc: bias holds numbers beyond",
+        "mend",
+    ),
+    "groups of each": (lambda f: put(f["node/nodes/conv"], "groups", [1, 2]), "conv: groups is [1, 2], not 1", "mend"),
+    "three strides": (
+        lambda f: put(f["node/nodes/pool"], "stride", [1, 1, 1]),
+        "pool: stride is [1, 1, 1], not",
+        "mend",
+    ),
+    "a huge shape": (lambda f: put(f["node/nodes/input"], "shape", [2**40]), "input: shape is [1099511627776]", "mend"),
     "a negative shape": (lambda f: put(f["node/nodes/input"], "shape", [1, -4, 4]), "input: shape is", "mend"),
     "another padding": (
         lambda f: put(f["node/nodes/conv"], "padding", "most", dtype=TEXT),
@@ -201,6 +218,54 @@ def test_each_problem_has_one_clear_error(
     if case in FILES:
         with pytest.raises(FormatError, match=r"x\.nir"):
             nd.read_nir("x.nir")
+
+
+DAMAGE: tuple[Callable[[Any], Any], ...] = (
+    lambda value: np.zeros_like(value),
+    lambda value: -value,
+    lambda value: np.full(np.shape(value), np.nan),
+    lambda value: np.full(np.shape(value), np.inf),
+    lambda value: np.full(np.shape(value), 1e300),
+    lambda value: np.repeat(np.atleast_1d(value), 2, axis=0),
+    lambda value: np.atleast_1d(value)[:1],
+    lambda value: np.atleast_1d(value)[None],
+    lambda value: np.zeros((0, 3)),
+    lambda value: np.arange(6.0).reshape(2, 3),
+    lambda value: "text",
+    lambda value: 2**62,
+    lambda value: -1,
+    lambda value: 0.5,
+    lambda value: True,
+)
+
+
+def test_whatever_stands_in_a_parameter_there_is_no_other_error(tmp_path: Path) -> None:
+    """Drawn graphs with a wrong value in one place: they run, or are refused."""
+    path, met = tmp_path / "x.nir", Counter[str]()
+
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
+    @given(nir_drawn.cases(), st.data())
+    def check(case: nir_drawn.Case, data: st.DataObject) -> None:
+        nd.write_nir(case.graph, path)
+        with h5py.File(path, "r+") as file:
+            names: list[str] = []
+            file.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
+            name = data.draw(st.sampled_from(names))
+            value, damage = file[name][()], data.draw(st.sampled_from(DAMAGE))
+            if np.asarray(value).dtype.kind in "fiu":
+                put(file, name, damage(value))
+            else:
+                put(file, name, data.draw(st.sampled_from(["text", 1.0, [["input", "x"]]])))
+        try:
+            graph = nd.read_nir(path)
+            inputs = {name: np.ones((2, 1, *shape), np.float32) for name, shape in read_graph(graph, case.dt).inputs}
+            nd.simulate(graph, inputs, "reference", dt=case.dt)
+            met["runs"] += 1
+        except NeuroDeployError as error:
+            met[type(error).__name__] += 1
+
+    check()
+    assert min(met["runs"], met["FormatError"], met["UnsupportedError"]) > 0
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

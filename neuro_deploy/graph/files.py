@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,8 @@ LEAST: dict[str, int] = {
     "end_dim": -32,
 }
 """Parameters that are whole numbers, and their smallest value (an array has at most 32 axes in old numpy)."""
+MOST = 2**31 - 1
+"""The largest of them, and the most elements of a shape."""
 DEEPEST = 64
 """Graphs within graphs: more is taken for damage."""
 VERSION = 1
@@ -115,7 +118,7 @@ class _Reader:
         self._names(told, kind, entries, where)
         if kind is nir.NIRGraph:
             return self._graph(entries, told_about, where, depth)
-        values = {key: self._value(entry, key, where) for key, entry in entries.items()}
+        values = {key: self._value(entry, kind, key, where) for key, entry in entries.items()}
         if kind in NEURONS and len(self.violations) == before:
             values = self._one_shape(values, where)
         if len(self.violations) > before:
@@ -197,7 +200,7 @@ class _Reader:
             return []
         return list(zip(source, target, strict=True))
 
-    def _value(self, entry: Any, key: str, where: str) -> Any:
+    def _value(self, entry: Any, kind: Any, key: str, where: str) -> Any:
         """The numbers of a parameter, or the text of a padding; None after a problem."""
         if not isinstance(entry, h5py.Dataset):
             self.refuse(where, f"{key} is a group, not numbers", "export the network again")
@@ -211,8 +214,13 @@ class _Reader:
             self.refuse(where, f"{key} holds {held}, not numbers", "export it as a float or integer array")
             return None
         value = entry[()]
-        if key in LEAST and not _whole(value, LEAST[key]):
-            what = f"{key} is {np.asarray(value).tolist()}, not whole numbers from {LEAST[key]} on"
+        if entry.dtype.kind == "f" and (np.abs(value[np.isfinite(value)]) > np.finfo(np.float32).max).any():
+            self.refuse(where, f"{key} holds numbers beyond float32's range", "mend the training run or the file")
+            return None
+        few, many = _counts(kind, key)
+        if key in LEAST and not (_whole(value, LEAST[key]) and np.ndim(value) < 2 and few <= np.size(value) <= many):
+            count = f"{few}" if few == many else f"{few} to {many}"
+            what = f"{key} is {np.asarray(value).tolist()}, not {count} whole numbers from {LEAST[key]} to {MOST}"
             self.refuse(where, what, "mend the node")
         return value
 
@@ -261,8 +269,19 @@ def _join(where: str, name: str) -> str:
 
 
 def _whole(value: Any, least: int) -> bool:
+    """True for whole numbers in their range; they and what they span stay below MOST."""
     numbers = np.asarray(value, np.float64)
-    return bool((np.isfinite(numbers) & (numbers == np.rint(numbers)) & (numbers >= least)).all())
+    sound = np.isfinite(numbers) & (numbers == np.rint(numbers)) & (numbers >= least)
+    return bool(sound.all() and (np.abs(numbers) <= MOST).all() and math.prod(numbers.flat) <= MOST)
+
+
+def _counts(kind: Any, key: str) -> tuple[int, int]:
+    """How many numbers a parameter of whole numbers holds, at least and at most."""
+    if key in ("groups", "start_dim", "end_dim") or kind is nir.Conv1d:
+        return 1, 1
+    if key in ("shape", "input_type"):
+        return 0, 32
+    return (2, 2) if key == "input_shape" else (1, 2)
 
 
 def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:

@@ -223,9 +223,10 @@ def _delay(node: nir.Delay, dt: float) -> Operation:
     """Whole steps, within the rounding of float32."""
     steps = np.asarray(node.delay, np.float64) / dt
     whole = np.rint(steps)
-    if not np.isfinite(steps).all() or (whole < 0).any() or not np.allclose(steps, whole, rtol=1e-6, atol=1e-6):
-        bad = np.atleast_1d(steps)[np.atleast_1d(~(np.isclose(steps, whole, rtol=1e-6, atol=1e-6) & (whole >= 0)))]
-        what = f"a delay of {bad[0] * dt:g} s is not a whole number of steps of {dt:g} s"
+    fits = np.isclose(steps, whole, rtol=1e-6, atol=1e-6) & (whole >= 0) & (whole < 2**31)
+    if not fits.all():
+        bad = np.atleast_1d(steps)[~np.atleast_1d(fits)]
+        what = f"a delay of {bad[0] * dt:g} s is not a whole number of steps of {dt:g} s (below 2^31)"
         raise _misfit("", what, "give the dt that the network was made for")
     return Delay(np.asarray(whole, np.int64))
 
