@@ -1,6 +1,6 @@
 # make demo   set everything up in .venv and run the whole road on real digits
 # make test   set everything up and run linters, types and the whole test suite
-# make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle
+# make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle; drawn NIR graphs
 # make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
 # make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
 

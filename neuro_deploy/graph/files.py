@@ -32,7 +32,11 @@ KINDS: dict[str, Any] = {
 """The node types of stock `nir`, by name."""
 NEURONS = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
 OPTIONAL = ("input_shape", "input_type", "w_in", "v_reset")
-"""Parameters that versions before 0.2, 1.0 and 1.0.6 do not write: shapes are inferred, w_in is 1, v_reset is 0."""
+"""Parameters that versions before 0.2, 1.0 and 1.0.6 do not write: shapes are inferred, w_in is 1, v_reset is 0.
+
+The pages of nir before 1.0.6 say that LIF, IF and CubaLIF reset by subtraction; what the writer of such a file meant,
+only its user knows (`--reset`).
+"""
 LEAST: dict[str, int] = {
     **dict.fromkeys(("shape", "input_shape", "input_type", "kernel_size", "stride", "dilation", "groups"), 1),
     "padding": 0,
