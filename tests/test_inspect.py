@@ -96,6 +96,18 @@ def test_a_graph_that_cannot_be_run_is_shown_as_stored() -> None:
     assert "as it is stored" in shown and "cannot be run as it is" in shown and "weight (20, 12) in [" in shown
 
 
+@pytest.mark.parametrize("weight", [(3,), (4, 3), (4, 3, 2), (4, 3, 2, 1, 1)])
+def test_broken_arrays_are_shown_as_stored(weight: tuple[int, ...]) -> None:
+    graph = networks.everything()
+    graph.nodes["conv2"].weight = np.ones(weight, np.float32)
+    for name in ("tau", "r", "v_leak", "v_threshold", "v_reset"):
+        setattr(graph.nodes["lif"], name, np.zeros(0, np.float32))
+    facts = nir_summary(graph)
+    assert facts["problem"] and facts["nodes"]["conv2"]["parameters"]["weight"]["shape"] == list(weight)
+    assert facts["nodes"]["lif"]["parameters"]["tau"] is None
+    assert "tau is empty" in text_of(nir_table(graph))
+
+
 def test_targets_are_tried() -> None:
     facts = nir_summary(networks.chain())
     found = {t["target"]: t for t in facts["targets"]}

@@ -74,6 +74,8 @@ def _is(values: Any, wanted: Any) -> bool:
 
 
 def _span(values: Any) -> str:
+    if np.size(values) == 0:
+        return "nothing"
     low, high = float(np.min(values)), float(np.max(values))
     return f"{low:.4g}" if low == high else f"{low:.4g} .. {high:.4g}"
 

@@ -30,7 +30,8 @@ def per_neuron(seen: Seen) -> Found:
     """Parameters that differ within a population."""
     fields = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in")
     for name, node in seen.of(*FIRING):
-        varying = [key for key in fields if hasattr(node, key) and np.ptp(np.asarray(getattr(node, key))) > 0]
+        held = {key: np.asarray(getattr(node, key)) for key in fields if hasattr(node, key)}
+        varying = [key for key, values in held.items() if values.size and np.ptp(values) > 0]
         if varying:
             yield name, f"{', '.join(varying)} differ between its neurons, which is refused", (JELLY,)
         if "v_threshold" in varying:
@@ -49,7 +50,7 @@ def scalars(seen: Seen) -> Found:
 def grouped_convolution(seen: Seen) -> Found:
     """Input channels are taken to be `weight.shape[1]`."""
     for name, node in seen.of(nir.Conv1d, nir.Conv2d):
-        if int(node.groups) != 1:
+        if int(node.groups) != 1 and np.ndim(node.weight) > 2:
             who = (STOCK, SNNTORCH, NORSE, JELLY)
             channels = int(node.weight.shape[1])
             what = f"{int(node.groups)} groups: its input is taken to have {channels} channels, and refused"
@@ -61,6 +62,8 @@ def kernel_shape(seen: Seen) -> Found:
     """Both sides of the output are computed from the kernel's height."""
     shapes = {n.name: n.shape for n in seen.reading.nodes} if seen.reading else {}
     for name, node in seen.of(nir.Conv2d):
+        if np.ndim(node.weight) != 4:
+            continue
         height, width = node.weight.shape[2:]
         taken = (node.output_type or {}).get("output")
         right = name in shapes and taken is not None and shapes[name] == tuple(int(n) for n in taken)

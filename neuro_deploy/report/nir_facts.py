@@ -132,6 +132,8 @@ def _hints(graph: nir.NIRGraph, dt: float | None) -> Iterator[str]:
     for name, node in graph.nodes.items():
         for key in ("tau", "tau_mem", "tau_syn") if isinstance(node, LEAKING) else ():
             tau = np.asarray(getattr(node, key, np.nan), np.float64)
+            if tau.size == 0:
+                continue
             low, high = float(np.min(tau)), float(np.max(tau))
             if dt is not None and low < dt * (1 - 1e-6):
                 yield f"{name}: {key} = {low:.4g} s is below dt = {dt:g} s, so its leak is below 0: is dt in ms?"
