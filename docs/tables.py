@@ -1,4 +1,4 @@
-"""Tables of what is supported, made by trying: `python docs/tables.py` writes them into README.md and docs/frameworks.md.
+"""Tables of what is supported, made by trying: this script writes them into README.md and docs/frameworks.md.
 
 primitive x (read, write, reference, sim, lava): a small network of each primitive is written to a file, read, written
 again, run in float, compiled for loihi2 and run in `sim` and in Lava, which must agree in every number.
