@@ -23,6 +23,8 @@ from neuro_deploy.adapters import neurons
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.program import Readout
+from neuro_deploy.train.export import graph_of
+from neuro_deploy.train.fold import fold
 
 MISSING = "Norse is not installed: pip install --no-deps -r tests/frameworks.txt"
 pytest.importorskip("nirtorch", reason=MISSING)
@@ -216,7 +218,7 @@ def test_any_gain_comes_back(kind: str) -> None:
     net = nn.Sequential(OrderedDict(fc=nn.Linear(10, 7), **{f"n{i}": m for i, m in enumerate(layers[kind])})).eval()
     with torch.no_grad():
         net.fc.weight.mul_(3)
-    graph, x = nd.export_nir(net, dt=DT, input_shape=(10,)), runs.inputs(10, low=-0.2)
+    graph, x = graph_of(fold(net), dt=DT, input_shape=(10,)), runs.inputs(10, low=-0.2)
     back = nd.to_norse(graph)
     last = f"n{len(layers[kind]) - 1}"
     runs.assert_spikes(graph, x, own(back, (last,), x))

@@ -31,7 +31,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.neurons import part
 from neuro_deploy.train.datasets import load_dataset
-from neuro_deploy.train.export import export_nir
+from neuro_deploy.proof import export_nir
 
 data = load_dataset("bars")
 x, label = data.test_input(5)
