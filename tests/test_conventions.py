@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.conventions import FAMILIES, read_as, recognise
 from neuro_deploy.graph.normalize import normalize
+from neuro_deploy.neurons.base import RESETS
+from neuro_deploy.report import nir_families
 
 SIZE = 5
 
@@ -229,3 +232,44 @@ def test_commands_take_a_family(tmp_path: Path, capsys: pytest.CaptureFixture[st
     wrong = ["simulate", str(tmp_path / "ours.program.h5"), *given, "--dt", "1", "--out", str(tmp_path / "b.trace.h5")]
     assert run(wrong) == 2
     assert "leave those options out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_inspect_shows_the_families_and_what_each_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nd.write_nir(written_by("snntorch"), tmp_path / "x.nir")
+    assert run(["inspect", str(tmp_path / "x.nir"), "--json", "--no-targets"]) == 0
+    families = {f["family"]: f for f in json.loads(capsys.readouterr().out)["families"]}
+    assert [name for name, f in families.items() if f["fits"]] == ["snntorch", "spikingjelly"]
+    readings = {r["reset"]: r for r in families["snntorch"]["readings"]}
+    assert set(readings) == set(RESETS)
+    x = np.random.default_rng(0).uniform(0, 1, (40, 4, SIZE)).astype(np.float32)
+    for reset, reading in readings.items():
+        trace = nd.simulate(read_as(written_by("snntorch"), "snntorch", reset=reset), x, "reference")
+        assert reading["spikes"]["n1"] == trace.populations["n1"].data["spikes"].sum() > 20
+        beta = 1 - 1e-4 / written_by("snntorch").nodes["n0"].tau
+        assert reading["leak"][0] == pytest.approx(beta.min(), rel=1e-4)
+        assert reading["gain"] == [1.0, 1.0] and reading["dt"] == 1e-4 and reading["fires"] == ">"
+    assert len({r["spikes"]["n0"] for r in readings.values()}) == len(readings)
+    assert "give --dt SECONDS" in families["rockpool"]["readings"][0]["problem"]
+    assert run(["inspect", str(tmp_path / "x.nir"), "--no-targets"]) == 0
+    shown = capsys.readouterr().out
+    assert "Whose file it may be" in shown and "subtract-late" in shown
+    told = ["--as", "snntorch", "--reset", "subtract-late", "--no-targets"]
+    assert run(["inspect", str(tmp_path / "x.nir"), *told]) == 0
+    shown = capsys.readouterr().out
+    assert "as a file of snntorch" in shown and "Whose file it may be" not in shown
+
+
+def test_a_large_file_is_not_run_in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for largest, spikes in ((SIZE, {"n0": 0}), (SIZE - 1, None)):
+        monkeypatch.setattr(nir_families, "LARGEST", largest)
+        first = nir_families.try_families(written_by("norse"))[0]
+        assert first["family"] == "norse" and first["fits"]
+        assert (first["readings"][0]["spikes"] is None) == (spikes is None)
+
+
+def test_what_norse_itself_writes_is_read_at_its_own_step() -> None:
+    """Its exporter writes dt*tau: with dt = 1e-3 and tau = 10 ms, 1e-5."""
+    tau = taus(3e-3, 2e-2)
+    graph = foreign(lif(1e-3 * tau, np.ones(SIZE)))
+    reading = read_graph(read_as(graph, "norse"))
+    np.testing.assert_allclose(reading.neurons["n0"].params["beta"], 1 - 1e-3 / tau, rtol=1e-5)

@@ -12,7 +12,7 @@ import typer
 from ..errors import InputError
 from ..program import ChipProgram
 from ..trace import Trace
-from .show import keep_inputs, load_any, out
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, load_any, meant, out
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,11 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
-    dt: float | None = typer.Option(None, "--dt", help="Seconds a step, if a NIR file does not say."),
+    dt: float | None = DT,
+    family: str | None = AS,
+    reset: str | None = RESET,
+    rounds: int | None = ROUNDS,
+    discretization: str | None = DISCRETIZATION,
     svg: Path | None = typer.Option(None, "--svg", help="Draw a NIR file into this SVG file."),
     png: Path | None = typer.Option(None, "--png", help="Draw a NIR file into this PNG file."),
     targets: bool = typer.Option(True, "--targets/--no-targets", help="Try on which targets a NIR file compiles."),
@@ -30,8 +34,8 @@ def inspect(
 ) -> None:
     """Show what a file holds, as a table; draw a NIR file.
 
-    For a NIR file: nodes, shapes, parameters and counts; what other readers of the file would misunderstand; and on
-    which targets it compiles.
+    For a NIR file: nodes, shapes, parameters and counts; whose file it may be, if it does not say, and what the network
+    does in each reading; what other readers would misunderstand; and on which targets it compiles.
 
     Example: [bold]neuro_deploy inspect digits.nir --svg digits.svg[/bold]
     """
@@ -43,6 +47,9 @@ def inspect(
     content = load_any(file)
     if (svg or png) and not isinstance(content, nir.NIRGraph):
         raise InputError(f"{file}: only a NIR file can be drawn")
+    said = [value for value in (dt, family, reset, rounds, discretization) if value is not None]
+    if said and not isinstance(content, nir.NIRGraph):
+        raise InputError(f"{file}: is no NIR file, so it says its time step and resets itself; leave those options out")
     result: Any
     if isinstance(content, ChipProgram):
         check_program(content)
@@ -50,21 +57,21 @@ def inspect(
     elif isinstance(content, Trace):
         result = trace_summary(content) if as_json else trace_table(content)
     else:
-        result = _graph(content, dt, svg, png, targets, as_json)
+        content = meant(content, dt, family, reset, rounds, discretization)
+        dt_from = "--dt" if dt is not None else f"--as {family}" if family else ""
+        result = _graph(content, svg, png, targets, as_json, dt_from)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
         out.print(result)
 
 
-def _graph(
-    graph: nir.NIRGraph, dt: float | None, svg: Path | None, png: Path | None, targets: bool, as_json: bool
-) -> Any:
+def _graph(graph: nir.NIRGraph, svg: Path | None, png: Path | None, targets: bool, as_json: bool, dt_from: str) -> Any:
     from ..report.nir_facts import nir_summary
     from ..report.nir_table import nir_table
 
     if svg or png:
         from ..report.nir_drawing import draw
 
-        draw(graph, dt, svg=svg, png=png)
-    return (nir_summary if as_json else nir_table)(graph, dt, targets=targets)
+        draw(graph, svg=svg, png=png)
+    return (nir_summary if as_json else nir_table)(graph, targets=targets, dt_from=dt_from)

@@ -118,11 +118,17 @@ def _steps_signs(facts: Facts) -> list[Sign]:
     ]
 
 
+def _norse_dt(facts: Facts) -> float:
+    """1e-3, as Norse reads; its exporter writes dt*tau for tau, so in files of its own a step is dt*dt."""
+    return 1e-6 if facts.tau.size and facts.tau.max() < 1e-3 else 1e-3
+
+
 def _seconds_signs(facts: Facts) -> list[Sign]:
     largest = f"{facts.tau.max():.4g}" if facts.tau.size else "none"
+    written = "  (below 1 ms: its exporter wrote dt*tau, so a step is dt*dt)" if _norse_dt(facts) < 1e-3 else ""
     return [
         Sign(_same(np.concatenate([facts.r, facts.integrator_r]), 1.0), "r is 1 everywhere"),
-        Sign(bool((facts.tau < 0.5).all()), f"the largest tau ({largest}) is a number of seconds"),
+        Sign(bool((facts.tau < 0.5).all()), f"the largest tau ({largest}) is a number of seconds{written}"),
     ]
 
 
@@ -229,13 +235,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "norse": Family(
             "Norse",
-            lambda facts: 1e-3,
+            _norse_dt,
             "forward Euler",
             "value",
             ">",
             _seconds_signs,
             edit=_nothing_read,
-            note="its reader looks neither at r, w_in nor at v_reset",
+            note="its reader looks neither at r, w_in nor at v_reset; its exporter loses v_reset, the reset and the "
+            "current's gain: convert the model by nd.from_norse instead",
         ),
         "sinabs": Family(
             "Sinabs",

@@ -16,9 +16,10 @@ from ..graph.misread import misreadings
 from ..graph.nesting import Shape
 from ..graph.nodes import Convolution, Dense, Pool, arrays_of
 from ..graph.readers import LEAKING
-from ..graph.told import metadata_of
+from ..graph.told import metadata_of, told_of
 from ..neurons.base import FloatNeuron
 from ..program.data import plain
+from .nir_families import try_families
 from .nir_targets import try_targets
 from .summary import ranges
 
@@ -30,10 +31,12 @@ LONGEST = 1e6
 """So many steps in a time constant are hardly meant."""
 
 
-def nir_summary(graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True) -> dict[str, Any]:
+def nir_summary(
+    graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True, dt_from: str = ""
+) -> dict[str, Any]:
     """A NIR graph as we read it, or as it is stored where we cannot run it ("problem" says why).
 
-    targets: try to compile it for each.
+    targets: try to compile it for each.   dt_from: who said the time step, where the graph itself does not tell.
     """
     try:
         reading, problem = read_graph(graph, dt), ""
@@ -43,19 +46,21 @@ def nir_summary(graph: nir.NIRGraph, dt: float | None = None, *, targets: bool =
     return {
         "kind": "nir",
         "problem": problem,
-        **(_meaning(graph, reading) if reading else {}),
+        **(_meaning(graph, reading, dt_from) if reading else {}),
         "nodes": nodes,
         "totals": {key: sum(n[key] for n in nodes.values()) for key in ("neurons", "parameter_count", "connections")},
+        "families": try_families(graph),
         "hints": list(_hints(graph, reading.dt if reading else dt)),
         "misreadings": [{**asdict(m), "who": list(m.who)} for m in misreadings(graph, reading)],
         "targets": try_targets(graph, reading) if reading and targets else [],
     }
 
 
-def _meaning(graph: nir.NIRGraph, reading: Reading) -> dict[str, Any]:
+def _meaning(graph: nir.NIRGraph, reading: Reading, dt_from: str) -> dict[str, Any]:
     return {
         "dt": reading.dt,
-        "dt_from": "the file's metadata" if "dt" in metadata_of(graph) else "--dt",
+        "dt_from": dt_from or ("the file's metadata" if "dt" in metadata_of(graph) else "--dt"),
+        "family": told_of(graph).family,
         "scheme": asdict(reading.scheme),
         "steps": reading.steps,
         "readout": plain(reading.readout) if reading.readout else None,

@@ -19,12 +19,14 @@ MOST_VIOLATIONS = 4
 Facts = Mapping[str, Any]
 
 
-def nir_table(graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True) -> RenderableType:
+def nir_table(
+    graph: nir.NIRGraph, dt: float | None = None, *, targets: bool = True, dt_from: str = ""
+) -> RenderableType:
     """The graph as tables: nodes, what we make of it, what others would, and where it compiles.
 
-    targets: try to compile it for each.
+    targets, dt_from: see `nir_summary`.
     """
-    facts = nir_summary(graph, dt, targets=targets)
+    facts = nir_summary(graph, dt, targets=targets, dt_from=dt_from)
     return Group(*(part for section in SECTIONS for part in section(facts)))
 
 
@@ -76,13 +78,45 @@ def _meaning(facts: Facts) -> Iterator[RenderableType]:
     scheme, readout, known = facts["scheme"], facts["readout"], facts["input_range"]
     rounds = "" if scheme["reset"] == "value" else f", at most {scheme['rounds']} spikes a step"
     sign = ">=" if scheme["at_threshold"] else ">"
-    yield Text(f"dt = {facts['dt']:g} s (from {facts['dt_from']}), {scheme['discretization']}")
+    whose = f", as a file of {facts['family']}" if facts["family"] else ""
+    yield Text(f"dt = {facts['dt']:g} s (from {facts['dt_from']}), {scheme['discretization']}{whose}")
     yield Text(f"nodes of nir that fire: at h {sign} threshold, reset: {RESETS[scheme['reset']]}{rounds}")
     if readout:
         yield Text(f"decision: {readout['rule']} of {readout['population']}, lowest index wins a tie")
     if known:
         grid = f" in steps of {known['quantum']:g}" if known["quantum"] else ""
         yield Text(f"input in [{known['low']:g}, {known['high']:g}]{grid}")
+
+
+def _families(facts: Facts) -> Iterator[RenderableType]:
+    """Whose conventions the file's numbers fit, why, and what the network does in each reading."""
+    if not facts["families"]:
+        return
+    rows = []
+    for found in facts["families"]:
+        signs = "\n".join(f"{'+' if sign['holds'] else '-'} {sign['text']}" for sign in found["signs"])
+        answer = Text("yes", "bold green") if found["fits"] else Text("no", "red")
+        for i, reading in enumerate(found["readings"]):
+            first = (found["family"], answer, signs) if i == 0 else ("", "", "")
+            rows.append((*first, reading["reset"], *_does(reading)))
+    yield Text()
+    columns = ("--as", "fits", "signs", "--reset", "dt", "leak", "gain", "fires at", "spikes on random input")
+    yield table("Whose file it may be, and what it does in each reading", columns, rows)
+    yield from (Text(f"{f['title']}: {f['note']}", "yellow") for f in facts["families"] if f["fits"] and f["note"])
+
+
+def _does(reading: Facts) -> tuple[str, ...]:
+    if "problem" in reading:
+        return "", "", "", "", reading["problem"]
+    spikes = reading["spikes"]
+    told = "too large to try" if spikes is None else ", ".join(f"{name} {n:,}" for name, n in spikes.items())
+    leak, gain = (_interval(reading[key]) for key in ("leak", "gain"))
+    return f"{reading['dt']:g}", leak, gain, f"h {reading['fires']} theta", told
+
+
+def _interval(span: list[float]) -> str:
+    low, high = span
+    return f"{low:.4g}" if low == high else f"{low:.4g} .. {high:.4g}"
 
 
 def _hints(facts: Facts) -> Iterator[RenderableType]:
@@ -120,6 +154,5 @@ def _targets(facts: Facts) -> Iterator[RenderableType]:
     yield table("Where it compiles", ("target", "", "for", "how, or why not"), rows)
 
 
-SECTIONS = (_nodes, _problem, _meaning, _hints, _misreadings, _targets)
-"""What is shown, in this order.  A further section (say, whose conventions a file shows) is one more function here that
-reads one more entry of the facts."""
+SECTIONS = (_nodes, _problem, _meaning, _families, _hints, _misreadings, _targets)
+"""What is shown, in this order.  A further section is one more function here that reads one more entry of the facts."""
