@@ -61,7 +61,8 @@ def neurons(rng: Rng, kind: str, style: str, size: int, registers: Registers) ->
         if not params["rounds_neg"].any() and rng.integers(3):
             near = (params["vth"] << registers.threshold_shift) * rng.choice([2, 3, 4, 5, 8], size) // 4
             taken = np.where(rng.integers(0, 2, size), near, some(rng, style, 1, registers.v_limit, size))
-            params["theta_reset"] = np.clip(taken, 1, registers.v_limit // params["rounds"])
+            taken = np.clip(taken, 1, registers.v_limit // params["rounds"])
+            params["theta_reset"] = taken * (rng.random(size) > 0.2)
     pairs = {"vth": "rounds", "vth_neg": "rounds_neg"}
     own = (*pairs, *pairs.values(), "theta_reset")
     one = {name: one_or_many(rng, v) for name, v in params.items() if name not in own}

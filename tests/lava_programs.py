@@ -64,7 +64,8 @@ def population(rng: np.random.Generator, name: str, layer: Layer, latency: int) 
     if kind == "cf" and "reset" in layer.kind:
         near = params["vth"] * pick(rng, (32, 48, 63, 65, 80, 128), params["vth"].shape)
         wide = parameter(rng, layer, (1, 32, 96, 160, 288), 1, LIMIT)
-        params["theta_reset"] = np.clip(near if rng.integers(2) else wide, 1, LIMIT // params["rounds"])
+        taken = near if rng.integers(2) else wide
+        params["theta_reset"] = np.clip(taken, 1, LIMIT // params["rounds"]) * (rng.random(taken.shape) > 0.2)
     return Population(name, kind, layer.shape, params, latency, np.asarray(1.0))
 
 
@@ -183,11 +184,12 @@ def events(case: ChipProgram, trace: Trace) -> Counter[str]:
 
 
 def resets(p: Population, spikes: np.ndarray, v: np.ndarray) -> Counter[str]:
-    """What a CF population with a theta_reset met: graded spikes of neurons that lose more, or less, than theta."""
+    """What a CF population with a theta_reset met: graded spikes that take more than theta, less, nothing."""
     if "theta_reset" not in p.params:
         return Counter()
     more = np.broadcast_to(p.params["theta_reset"] - p.params["vth"] * 64, (p.size,)).reshape(p.shape)
     sides = {"takes more": spikes * (more > 0), "takes less": spikes * (more < 0), "below 0": spikes * (v < 0)}
+    sides["takes nothing"] = spikes * (np.broadcast_to(p.params["theta_reset"], (p.size,)) == 0).reshape(p.shape)
     met = Counter({f"theta_reset {name}": int((lost > 0).sum()) for name, lost in sides.items()})
     return met + Counter({f"theta_reset {name} twice": int((lost > 1).sum()) for name, lost in sides.items()})
 

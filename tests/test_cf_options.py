@@ -50,10 +50,11 @@ def silenced(graph: nir.NIRGraph) -> nir.NIRGraph:
 
 
 def varied(size: int, seed: int, rounds: int = 3, **more: Any) -> FloatNeuron:
-    """theta_reset below and above theta, drifts of both signs."""
+    """theta_reset below and above theta, and 0 in every fourth neuron; drifts of both signs."""
     rng = np.random.default_rng(seed)
     theta = rng.uniform(0.5, 1.5, size)
     taken = theta * np.where(np.arange(size) % 2, rng.uniform(0.2, 0.9, size), rng.uniform(1.1, 1.8, size))
+    taken[3::4] = 0
     params = {"beta": rng.uniform(0.4, 0.95, size), "theta": theta, "theta_reset": taken}
     return cf(size, rounds, **{**params, "drift": rng.uniform(-0.2, 0.4, size), **more})
 
@@ -62,7 +63,7 @@ def test_what_firing_leaves_is_bounded_exactly() -> None:
     """The interval of h - taken * s against every h in it, one by one."""
     rng = np.random.default_rng(0)
     for _ in range(2000):
-        theta, rounds, taken = int(rng.integers(1, 12)), int(rng.integers(1, 5)), int(rng.integers(1, 25))
+        theta, rounds, taken = int(rng.integers(1, 12)), int(rng.integers(1, 5)), int(rng.integers(0, 25))
         low, high = sorted(rng.integers(-30, 70, 2).tolist())
         left = [h - taken * sum(h > k * theta for k in range(1, rounds + 1)) for h in range(low, high + 1)]
         got = _left(Interval(*(np.array([v]) for v in (low, high))), *(np.array(v) for v in (theta, rounds, taken)))
@@ -70,11 +71,11 @@ def test_what_firing_leaves_is_bounded_exactly() -> None:
 
 
 def test_integers_are_64ths_of_a_weight_unit_and_their_rounding_is_told() -> None:
-    neuron = cf(4, theta=[1.0, 0.8, 0.6, 1.2], theta_reset=[0.3, 1.1, 0.6, 1e-9])
+    neuron = cf(5, theta=[1.0, 0.8, 0.6, 1.2, 0.9], theta_reset=[0.3, 1.1, 0.6, 1e-9, 0.0])
     program = nd.compile(network(neuron), scale="full")
     (p,) = program.populations
     wanted, kept = neuron.flat("theta_reset"), p.params["theta_reset"] * p.unit
-    assert (np.abs(kept - wanted)[:3] <= 0.5 * p.unit[:3]).all() and p.params["theta_reset"][3] == 1
+    assert (np.abs(kept - wanted)[:3] <= 0.5 * p.unit[:3]).all() and p.params["theta_reset"][3:].tolist() == [1, 0]
     assert p.params["theta_reset"][2] == p.params["vth"][2] << 6, "a neuron's threshold is an integer exactly"
     told = {parameter: error for _, parameter, error, _ in program.report["roundings"]}
     assert told["theta_reset"] == pytest.approx(np.abs(kept - wanted).max(), rel=1e-12) and told["theta_reset"] > 0
@@ -99,7 +100,7 @@ def test_the_scale_leaves_room_for_all_rounds(rounds: int, ratio: float) -> None
 
 
 def test_what_has_no_room_is_refused() -> None:
-    with pytest.raises(nd.NeuroDeployError, match=r"n0: theta_reset in \[\d+, \d+\] exceeds \[1, 8388607\]"):
+    with pytest.raises(nd.NeuroDeployError, match=r"n0: theta_reset in \[\d+, \d+\] exceeds \[0, 8388607\]"):
         nd.compile(network(cf(2, theta_reset=1e9)))
     with pytest.raises(nd.NeuroDeployError, match=r"rounds \* theta_reset = \d+ is not below 2\^23"):
         nd.compile(network(cf(2, 200, theta_reset=1000.0)))
@@ -112,9 +113,9 @@ def test_wrong_integers_are_named() -> None:
     def problems(**changed: int) -> list[str]:
         return spec("cf").check({**params, **{k: np.asarray(v) for k, v in changed.items()}}, LOIHI)
 
-    assert problems() == problems(theta_reset=1) == problems(theta_reset=LIMIT // 3) == []
+    assert problems() == problems(theta_reset=0) == problems(theta_reset=LIMIT // 3) == []
     assert problems(theta_reset=LIMIT // 3 + 1) == ["rounds * theta_reset = 8388609 is not below 2^23"]
-    assert problems(theta_reset=0) == ["theta_reset in [0, 0] exceeds [1, 8388607]"]
+    assert problems(theta_reset=-1) == ["theta_reset in [-1, -1] exceeds [0, 8388607]"]
     assert problems(theta_reset=9, rounds_neg=1) == ["theta_reset needs rounds_neg = 0"]
 
 
@@ -212,3 +213,48 @@ def test_margins_look_at_the_thresholds_alone() -> None:
     assert firing.smallest == min(int(np.abs(h - k * theta).min()) for k in (1, 2, 3))
     assert firing.saturated == int((trace.aligned("n0", "spikes") == 3).sum()) > 0
     assert firing.clipped == int((h > 4 * theta).sum()) > 0
+
+
+def still(size: int, beta: float, rounds: int = 2, **more: Any) -> FloatNeuron:
+    """Neurons without reset."""
+    return cf(size, rounds, beta=beta, theta_reset=0.0, **more)
+
+
+@pytest.mark.parametrize("beta_syn", [None, 0.75])
+@pytest.mark.parametrize("beta", [1.0, 0.999, 0.75, 0.0])
+def test_what_grows_without_reset_is_bounded_exactly(beta: float, beta_syn: float | None) -> None:
+    """The largest input in every step brings h, v and u to their bounds, and not beyond, however little they leak."""
+    more = {} if beta_syn is None else {"beta_syn": beta_syn}
+    graph = network(still(5, beta, theta=[0.5, 0.8, 1.1, 1.3, 1.7], **more), steps=12)
+    graph.nodes["fc0"].weight[:] = np.abs(graph.nodes["fc0"].weight)
+    graph.nodes["fc0"].bias[:] = 0
+    program = nd.compile(graph)
+    assert program.proven
+    trace = nd.simulate(program, np.ones((12, 1, 6)), "sim", ALL)
+    data, bounds = trace.populations["n0"].data, program.report["bounds"]["n0"]
+    assert data["spikes"].max() == 2
+    for register in ("h", "v", "u") if more else ("h", "v"):
+        assert np.abs(data[register]).max() == bounds[register]["largest"], register
+    np.testing.assert_array_equal(data["v"], data["h"])
+
+
+def test_a_hidden_layer_without_reset_compiles_to_what_the_file_says() -> None:
+    """Its float spikes are the chip's, but for those that rounding moves; a reset would be seen."""
+    graph = network(still(12, 0.75, theta=np.linspace(0.8, 2.5, 12)), varied(5, 9), seed=4)
+    x = networks.pixels(8, 40, 6, seed=5)
+    program, real = nd.compile(graph), nd.simulate(graph, x, "reference", ALL)
+    assert program.proven and not program.population("n0").params["theta_reset"].any()
+    mine, theirs = nd.simulate(program, x).aligned("n0", "spikes"), real.aligned("n0", "spikes")
+    assert theirs.max() == 2 and (mine == theirs).mean() > 0.97
+    other = network(cf(12, 2, theta=np.linspace(0.8, 2.5, 12)), varied(5, 9), seed=4)
+    assert (nd.simulate(other, x, "reference").aligned("n0", "spikes") != theirs).mean() > 0.1
+
+
+@pytest.mark.parametrize("taken", [0.0, 0.5])
+def test_a_file_that_contradicts_itself_about_the_reset_is_refused(taken: float) -> None:
+    graph = network(cf(3, 2, theta_reset=taken))
+    assert (graph.nodes["n0"].nodes["reset"].scale == -0.75 * taken).all()
+    read_graph(graph)
+    graph.nodes["n0"].metadata["neuro_deploy"]["theta_reset"] = np.float32(0.5 - taken)
+    with pytest.raises(nd.NeuroDeployError, match="node 'reset' is not what the metadata says"):
+        read_graph(graph)

@@ -71,6 +71,7 @@ def met_by(case: ChipProgram, want: Execution, monkeypatch: pytest.MonkeyPatch) 
                 taken, fired = p.params["theta_reset"], data["spikes"] > 0
                 met.update({"takes more": int((fired & (taken > theta)).any()), "graded, takes more or less": 0})
                 met["takes less"] += int((fired & (taken < theta)).any())
+                met["takes nothing"] += int((fired & (taken == 0)).any())
                 met["graded, takes more or less"] += int(((data["spikes"] > 1) & (taken != theta)).any())
                 met["fires below 0"] += int((fired & (data["v"] < 0)).any())
         met[f"{data['spikes'].dtype} spikes"] += 1
@@ -94,7 +95,7 @@ USUAL = [
     *("spike -1", "spike 1", "spike 2", "spike 3", "spike 200", "h == theta", "int8 spikes", "int16 spikes"),
     *("careful", "channels last", "mode 0", "mode 1", "mode 2", "int8 weights", "int16 weights", "blocks"),
     *("single connections", "cycle of several"),
-    *("theta_reset", "takes more", "takes less", "graded, takes more or less", "fires below 0"),
+    *("theta_reset", "takes more", "takes less", "takes nothing", "graded, takes more or less", "fires below 0"),
 ]
 
 

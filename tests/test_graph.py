@@ -49,8 +49,8 @@ def run_nodes(node: nir.NIRGraph, x: np.ndarray, dt: float) -> np.ndarray:
     ("rounds_neg", "beta", "more"),
     [
         *((rounds_neg, beta, {}) for rounds_neg in (0, 2) for beta in (0.75, 1.0)),
-        *((0, 0.75, {"theta_reset": taken, "drift": 0.125}) for taken in (0.25, 0.8125)),
-        (0, 1.0, {"theta_reset": 0.8125}),
+        *((0, 0.75, {"theta_reset": taken, "drift": 0.125}) for taken in (0.0, 0.25, 0.8125)),
+        *((0, 1.0, {"theta_reset": taken}) for taken in (0.0, 0.8125)),
         (2, 0.75, {"drift": -0.375}),
     ],
 )
@@ -108,6 +108,8 @@ def optional_neurons() -> dict[str, FloatNeuron]:
         "reset, current": ("cf", values(rng, **common, **reset, **current) | one),
         "scalars": ("cf", one | {k: np.float32(v) for k, v in {"theta_reset": 0.3, "drift": 0.7}.items()}),
         "no leak": ("cf", values(rng, **reset, theta=(0.4, 1.2)) | one | {"beta": np.float32(1.0)}),
+        "no reset": ("cf", values(rng, **common) | one | {"theta_reset": np.float32(0)}),
+        "no reset, current": ("cf", values(rng, **common, **current) | one | {"theta_reset": np.eye(2, 3) / 4}),
         "no memory": ("cf", values(rng, **common, **reset) | one | {"beta": np.float32(0.0)}),
         "signed": ("cf", values(rng, **common, **current) | signed),
         "lif": ("lif", values(rng, **common, v_reset=(-0.5, 0.5))),

@@ -36,7 +36,9 @@ SHIFTS = tuple(f"{kind} shifted {way}" for kind in ("dense", "sparse", "conv") f
 WINDOWS = tuple(f"conv {what}" for what in ("1-D", "2-D", "stride", "padding", "dilation", "groups"))
 LEAKS = ("cf without memory", "lif without memory", "li without memory", "cf after latency 1", "li after latency 1")
 TAKES = tuple(
-    f"theta_reset {side}{often}" for side in ("takes more", "takes less", "below 0") for often in ("", " twice")
+    f"theta_reset {side}{often}"
+    for side in ("takes more", "takes less", "takes nothing", "below 0")
+    for often in ("", " twice")
 )
 WANTED = (*FIRES, *TAKES, *SENDS, *EDGES, *SHAPES, *SHIFTS, *WINDOWS, *LEAKS)
 

@@ -132,7 +132,7 @@ def float_network() -> Composed:
     first = {**signed, "beta": rng.random((2, 2, 3)), "theta": rng.uniform(0.2, 0.4, (2, 2, 3))}
     second = {"beta": rng.random(5), "beta_syn": rng.random(5), "theta": rng.uniform(0.3, 0.9, 5)}
     third = {**signed, "beta": np.float32(0.75), "beta_syn": np.float32(0.25), "theta": np.float32(0.5)}
-    third |= {"circulations_neg": ZERO, "theta_reset": np.float32([0.2, 0.35, 0.7, 0.9]), "drift": np.float32(0.1)}
+    third |= {"circulations_neg": ZERO, "theta_reset": np.float32([0.2, 0.35, 0.0, 0.9]), "drift": np.float32(0.1)}
     last = {"beta": rng.random((3, 1, 2)), "beta_syn": np.float32(0.5), "drift": np.float32(0.125)}
     populations = (
         ComposedPopulation("ones", FloatNeuron("lif", (1,), {"beta": ZERO, "theta": np.float32(0.5)}), np.ones(1), 1),

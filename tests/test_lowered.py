@@ -37,7 +37,7 @@ def neuron(rng: np.random.Generator, shape: tuple[int, ...], kinds: tuple[str, .
         rounds = {"circulations": rng.integers(1, 8), "circulations_neg": rng.integers(0, 3)}
         params |= {"theta_neg": theta * 10.0 ** rng.uniform(-1, 1), **rounds}
         if not rounds["circulations_neg"] and rng.random() < 0.7:
-            params["theta_reset"] = theta * 10.0 ** rng.uniform(-1, 1, shape)
+            params["theta_reset"] = theta * 10.0 ** rng.uniform(-1, 1, shape) * (rng.random(shape) < 0.8)
     elif kind == "lif" and rng.random() < 0.5:
         params["v_reset"] = theta * rng.uniform(-1, 1)
     if rng.random() < 0.3 and np.max(beta) < 1:
@@ -140,11 +140,19 @@ def test_sim_equals_lava_and_proofs_hold_at_every_scale() -> None:
             fired, more = sim.populations[p.name].data["spikes"] > 0, p.params["theta_reset"] > p.params["vth"] << 6
             seen["takes more"] += bool((fired & more.reshape(p.shape)).any())
             seen["takes less"] += bool((fired & ~more.reshape(p.shape)).any())
+            seen["takes nothing"] += bool((fired & (p.params["theta_reset"] == 0).reshape(p.shape)).any())
             seen["proven with theta_reset"] += program.proven
         seen["drift"] += any("drift" in n.params for n in read_graph(graph).neurons.values())
         seen["memoryless"] += any((p.params["dv"] == 4096).any() for p in program.populations)
     wanted = {"proven": 150, "not proven": 20, "events": 3, "fires": 40, "exponent > 0": 5, "exponent < 0": 30}
     wanted |= {"delayed": 30, "recurrent": 30, "conv synapse": 60, "dense synapse": 100, "li neuron": 30}
     wanted |= {"cf neuron": 100, "lif neuron": 80, "du": 50, "v_reset": 20, "memoryless": 20}
-    wanted |= {"theta_reset": 40, "takes more": 15, "takes less": 15, "proven with theta_reset": 30, "drift": 40}
+    wanted |= {
+        "theta_reset": 40,
+        "takes more": 15,
+        "takes less": 15,
+        "takes nothing": 15,
+        "proven with theta_reset": 30,
+        "drift": 40,
+    }
     assert not {name: seen[name] for name, least in wanted.items() if seen[name] < least}, seen

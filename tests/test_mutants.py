@@ -136,8 +136,8 @@ def test_a_reset_value_that_is_ignored_is_caught() -> None:
 
 @cache
 def resetting() -> tuple[ChipProgram, Any]:
-    """Populations of which a round takes more, or less, than theta, without and with a current."""
-    draft = random_draft(8, (("cf-reset", "gentle", "dense"), ("cf-reset-current", "gentle", "sparse")))
+    """Populations of which a round takes more than theta, less, or nothing, without and with a current."""
+    draft = random_draft(7, (("cf-reset", "gentle", "dense"), ("cf-reset-current", "gentle", "sparse")))
     return program(draft), spikes_in(draft, 10, 3)
 
 
@@ -149,10 +149,18 @@ def test_theta_instead_of_theta_reset_is_caught(name: str) -> None:
     ours, theirs = defined(case, x), run_spk(case, x)
     data = ours.populations[name].data
     met = resets(case.population(name), data["spikes"], data["v"])
-    assert met["theta_reset takes more"] and met["theta_reset takes less"] and met["theta_reset below 0"], met
+    assert all(met[f"theta_reset {side}"] for side in ("takes more", "takes less", "takes nothing", "below 0")), met
     assert not any(differences(ours, theirs).values())
     assert any(differences(defined(wrong, x), theirs).values())
     assert any(differences(ours, run_spk(wrong, x)).values())
+
+
+@pytest.mark.parametrize("name", ["p0", "p1"])
+def test_no_reset_that_takes_one_unit_is_caught(name: str) -> None:
+    case, x = resetting()
+    least = with_params(case, name, lambda p: {**p, "theta_reset": np.maximum(1, p["theta_reset"])})
+    assert any(differences(defined(least, x), run_spk(case, x)).values())
+    assert any(differences(defined(case, x), run_spk(least, x)).values())
 
 
 def test_a_current_of_cf_that_is_off_by_one_is_caught() -> None:

@@ -128,9 +128,10 @@ def test_equations_per_neuron(kind: str, grid: bool) -> None:
 
 
 def drawn(names: tuple[str, ...], rng: np.random.Generator, grid: bool) -> dict[str, Numbers]:
-    """Values of optional parameters, one per neuron; grid: in quarters."""
+    """Values of optional parameters, one per neuron, the first theta_reset 0; grid: in quarters."""
     ranges = {"beta_syn": (0, 1), "v_reset": (-1, 0.75), "drift": (-0.75, 0.5), "theta_reset": (0.2, 1.6)}
     draw = {name: rng.uniform(*ranges[name], SIZE) for name in names}
+    draw |= {name: values * (np.arange(SIZE) > 0) for name, values in draw.items() if name == "theta_reset"}
     return {name: F(np.rint(values * 4) / 4 if grid else values) for name, values in draw.items()}
 
 
@@ -160,6 +161,14 @@ def test_what_a_round_takes_is_more_and_less_than_the_threshold() -> None:
     states = run(nd.nn.CirculateFire(1.0, 1.0, 2, theta_reset=[0.25, 1.75]), x)
     assert states["spikes"][:, 0].T.tolist() == [[2, 2, 2, 2, 2, 2], [2, 1, 2, 0, 0, 0]]
     assert states["v"][:, 0].T.tolist() == [[2.0, 4.0, 6.0, 5.5, 5.0, 4.5], [-1.0, -0.25, -1.25, -1.25, -1.25, -1.25]]
+
+
+def test_without_reset_the_potential_stays() -> None:
+    x = np.full((5, 1, 2), 1.0, F)
+    states = run(nd.nn.CirculateFire([1.0, 0.5], 1.25, 3, theta_reset=0.0), x)
+    assert states["v"][:, 0].T.tolist() == [[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 1.5, 1.75, 1.875, 1.9375]]
+    assert states["spikes"][:, 0].T.tolist() == [[0, 1, 2, 3, 3], [0, 1, 1, 1, 1]]
+    assert_same({"h": states["h"]}, {"h": states["v"]})
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -314,7 +323,7 @@ VALUES = {
     "beta_syn": [0.4, 0.7, 0.9],
     "v_reset": [-0.3, 0.2, 0.1],
     "drift": [0.1, -0.2, 0.3],
-    "theta_reset": [0.3, 0.8, 1.5],
+    "theta_reset": [0.3, 0.0, 1.5],
 }
 COMBINED = [
     *((kind, ()) for kind in KINDS),
@@ -431,7 +440,7 @@ def test_lif_is_cf_with_one_round() -> None:
         (lambda: nd.nn.LIF(reset="hard", drift=math.inf), "LIF: drift must be finite, got inf"),
         (lambda: nd.nn.CirculateFire(drift=math.nan), "CirculateFire: drift must be finite, got nan"),
         (lambda: nd.nn.Integrator(drift=math.nan), "drift must be finite, got nan"),
-        (lambda: nd.nn.CirculateFire(theta_reset=0.0), "theta_reset must be finite and above 0, got 0.0"),
+        (lambda: nd.nn.CirculateFire(theta_reset=-0.5), "theta_reset must be finite and 0 or more, got -0.5"),
         (lambda: nd.nn.CirculateFire(theta_reset=1.0, polarity="signed"), "theta_reset needs polarity='positive'"),
         (lambda: nd.nn.CirculateFire(1.0, 1.0, 1, theta_reset=1.0, reset="hard"), "and reset='soft', got 'positive'"),
         (lambda: nd.nn.CirculateFire(theta_reset=[1.0, 2.0])(torch.ones(2, 3, 4)), r"theta_reset has shape \(2,\)"),

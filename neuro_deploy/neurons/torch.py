@@ -319,6 +319,7 @@ class Range(NamedTuple):
 
 
 POSITIVE = Range(lambda x: x > 0, "finite and above 0")
+NOT_NEGATIVE = Range(lambda x: x >= 0, "finite and 0 or more")
 LEAK = Range(lambda x: (x >= 0) & (x <= 1), "within [0, 1]")
 FINITE = Range(torch.isfinite, "finite")
 

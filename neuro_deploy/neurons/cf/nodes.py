@@ -7,12 +7,12 @@ A nested NIRGraph, exact for forward Euler at the dt that its metadata names:
                 +--------------- reset <-----------------+
 
 `membrane` is an LI (or, for beta = 1, an I) with unit gain, whose state is h, and v_leak = drift*tau/dt;
-`threshold_k` fires at h > k*theta; `spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta_reset), and
-NIR's recurrent edge has one step of delay: h[t] = beta*h[t-1] + x[t] + drift - beta*theta_reset*s[t-1], which is
-beta*v[t-1] + x[t] + drift.  Signed polarity adds the mirror image (`negate`, `threshold_neg_k`, `spikes_neg`: a
-Scale(-1) that sums them, `reset_neg`).  A synaptic current is an LI (or I) `current` with unit gain between input and
-membrane.  The metadata holds the exact parameters; the reader rebuilds the nodes from it and refuses a graph that
-differs.
+`threshold_k` fires at h > k*theta; `spikes` is a Scale(1) that sums them; `reset` is a Scale(-beta*theta_reset), of
+zeros where theta_reset is 0, and NIR's recurrent edge has one step of delay:
+h[t] = beta*h[t-1] + x[t] + drift - beta*theta_reset*s[t-1], which is beta*v[t-1] + x[t] + drift.  Signed polarity adds
+the mirror image (`negate`, `threshold_neg_k`, `spikes_neg`: a Scale(-1) that sums them, `reset_neg`).  A synaptic
+current is an LI (or I) `current` with unit gain between input and membrane.  The metadata holds the exact parameters;
+the reader rebuilds the nodes from it and refuses a graph that differs.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _violations(params: Mapping[str, NDArray[np.float32]]) -> list[Violation]:
     if np.all(params["beta"] == 1) and np.any(params.get("drift", np.float32(0)) != 0):
         what = "beside beta = 1 cannot be said: nir.I has no v_leak"
         found.append(Violation("drift", what, "use a leak below 1, or add the constant to the input"))
-    if "theta_reset" in params and not np.all(params["theta_reset"] > 0):
-        what = f"{np.min(params['theta_reset']):g} is not above 0"
-        found.append(Violation("theta_reset", what, "take away something above 0 in each round"))
+    if "theta_reset" in params and not np.all(params["theta_reset"] >= 0):
+        what = f"{np.min(params['theta_reset']):g} is not 0 or more"
+        found.append(Violation("theta_reset", what, "take something away in each round, or nothing"))
     if "theta_reset" in params and params["circulations_neg"] > 0:
         what = "beside signed spikes has no meaning"
         found.append(Violation("theta_reset", what, "use positive polarity, or no theta_reset"))
@@ -78,7 +78,7 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
         "input": nir.Input(input_type={"input": np.array(shape)}),
         "membrane": _membrane(beta, full("drift") if "drift" in neuron.params else none, dt),
         "spikes": scale(one),
-        "reset": scale(-beta * full("theta_reset" if "theta_reset" in neuron.params else "theta")),
+        "reset": scale(0.0 - beta * full("theta_reset" if "theta_reset" in neuron.params else "theta")),
         "output": nir.Output(output_type={"output": np.array(shape)}),
     }
     edges = [("spikes", "reset"), ("reset", "membrane"), ("spikes", "output")]

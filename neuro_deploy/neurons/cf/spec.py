@@ -10,9 +10,9 @@ refractory time in Moser and Lunglmayr, arXiv 2402.07954.
 Float parameters (float32; scalar or one per neuron unless said): `beta` [0, 1], `theta` > 0, `theta_neg` > 0,
 `circulations` K >= 1 and `circulations_neg` >= 0 (scalar whole numbers; 0: positive polarity).  Optionally:
 `beta_syn` [0, 1], the leak of a synaptic current, u[t] = beta_syn * u[t-1] + a[t], which is then x;
-`theta_reset` > 0, what one round takes away (theta if absent), with positive polarity only: theta/beta is a reset that
-    acts after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; with K = 1, theta = nextafter(t, 0) and
-    theta_reset = t a neuron fires at h >= t;
+`theta_reset` >= 0, what one round takes away (theta if absent), with positive polarity only: 0 is no reset, v = h;
+    theta/beta is one that acts after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; with K = 1,
+    theta = nextafter(t, 0) and theta_reset = t a neuron fires at h >= t;
 `drift`, a constant that moves the potential but not the current.
 Integer parameters: `dv`, `vth`, `vth_neg`, `rounds`, `rounds_neg`, `bias_mant`, `bias_exp`; `du` with a current;
 `theta_reset` in units of the potential (64ths of a weight unit).
@@ -82,11 +82,12 @@ class CFSpec:
         most = min(threshold_limit(target) / max(1.0, ratio), registers // rounds)
         if "theta_reset" in neuron.params:
             ratio = float((neuron.flat("theta_reset") / neuron.flat("theta")).max())
-            most = min(most, (target.registers.v_limit / up - 1) / ratio / (1 << target.state.input_shift.value))
+            room = (target.registers.v_limit / up - 1) / (1 << target.state.input_shift.value)
+            most = min(most, room / ratio) if ratio else most
         return int(most)
 
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
-        """theta and theta_neg in units, theta_reset in 64ths of a unit; both leaks to 12 bits."""
+        """theta and theta_neg in units, theta_reset in 64ths of one (0 stays 0, no other is); both leaks to 12 bits."""
         params, roundings, violations = quantize_leak(name, neuron.flat("beta"), target)
         current = quantize_current(name, neuron, target, always=False)
         roundings, violations = roundings + current.roundings, violations + current.violations
@@ -101,7 +102,7 @@ class CFSpec:
         params = {**params, **current.params, "vth": vth, "vth_neg": vth_neg, **whole}
         if "theta_reset" in neuron.params:
             wanted, step = neuron.flat("theta_reset"), unit / (1 << target.state.input_shift.value)
-            params["theta_reset"] = np.maximum(1, np.rint(wanted / step)).astype(np.int64)
+            params["theta_reset"] = np.maximum(wanted > 0, np.rint(wanted / step)).astype(np.int64)
             roundings.append(Rounding.of(name, "theta_reset", params["theta_reset"] * step, wanted))
         return Quantized(params, roundings, violations)
 
@@ -112,7 +113,7 @@ class CFSpec:
             found.append(
                 Violation(
                     name,
-                    f"a circulate-firing neuron resets by subtraction, {target.name} only to zero",
+                    f"a circulate-firing neuron resets by subtraction or not at all, {target.name} to zero",
                     "train LIF neurons with reset='hard', or choose a target such as loihi2",
                 )
             )
@@ -140,7 +141,7 @@ class CFSpec:
             "rounds": (1, MAX_ROUNDS),
             "rounds_neg": (0, MAX_ROUNDS),
             **bias_ranges(registers),
-            "theta_reset": (1, registers.v_limit),
+            "theta_reset": (0, registers.v_limit),
         }
         problems = register_problems(params, ranges, optional=("du", "theta_reset"))
         if not problems:

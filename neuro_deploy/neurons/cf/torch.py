@@ -12,6 +12,7 @@ from ...errors import InputError
 from ..base import FloatNeuron
 from ..torch import (
     DEFAULT_ALPHA,
+    NOT_NEGATIVE,
     Parameter,
     SpikingNeuron,
     parameter,
@@ -29,7 +30,7 @@ class CirculateFire(SpikingNeuron):
 
         h[t] = beta * v[t-1] + x[t] (+ drift)                     v[-1] = 0
         s[t] = #{k in 1..K : h[t] > k*theta}                      at most K rounds; a graded spike
-        v[t] = h[t] - theta_reset * s[t]                          soft reset: what is left stays
+        v[t] = h[t] - theta_reset * s[t]                          soft reset: what is left stays, or all (theta_reset 0)
         v[t] = h[t] * (1 - s[t])                                  hard reset (K = 1): to zero
 
     and with polarity "signed" also the mirror image, s[t] = -#{k in 1..K_neg : -h[t] > k*theta_neg} for h < 0, with
@@ -43,9 +44,9 @@ class CirculateFire(SpikingNeuron):
     Call: x (T, B, *shape) -> spikes (T, B, *shape), whole numbers -K_neg .. K in float32.
 
     beta: leak, [0, 1].   theta: threshold, > 0.   beta_syn: leak of a synaptic current, [0, 1]; None: no current.
-    theta_reset: what one round takes away, > 0; None: theta.  Soft reset and positive polarity only.  theta / beta is a
-        reset after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; K = 1 with theta = nextafter(t, 0) and
-        theta_reset = t fires at h >= t.
+    theta_reset: what one round takes away, >= 0; None: theta.  Soft reset and positive polarity only.  0 is no reset;
+        theta / beta is one after the leak, h[t] = beta * h[t-1] + x[t] - theta * s[t-1]; K = 1 with
+        theta = nextafter(t, 0) and theta_reset = t fires at h >= t.
     drift: a constant added to the potential, finite.   All float32, one number or one per neuron (*shape).
     circulations: K >= 1.  K = 1 is the LIF neuron.
     polarity: "signed" is odd-symmetric, so nearly linear behind a batch norm, and learns worse there: 91.7-91.8 %
@@ -100,7 +101,7 @@ class CirculateFire(SpikingNeuron):
         self.circulations_neg = 0 if polarity == "positive" else circulations_neg or circulations
         mirrored = parameter(where, "theta_neg", self.theta if theta_neg is None else theta_neg)
         self.register_buffer("theta_neg", mirrored, persistent=polarity == "signed")
-        taken = None if theta_reset is None else parameter(where, "theta_reset", theta_reset)
+        taken = None if theta_reset is None else parameter(where, "theta_reset", theta_reset, NOT_NEGATIVE)
         self.register_buffer("theta_reset", taken)
         self.reset = reset
         self.detach_reset = detach_reset
