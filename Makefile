@@ -1,5 +1,6 @@
 # make demo   set everything up in .venv and run the whole road on real digits
 # make test   set everything up and run linters, types and the whole test suite
+# make test-ci     what continuous integration runs beside `make test`: test-frameworks and test-witness
 # make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle; drawn NIR graphs
 # make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
 # make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo_out
 
-.PHONY: help setup demo test test-long test-witness test-frameworks lint format types pytest clean
+.PHONY: help setup demo test test-ci test-long test-witness test-frameworks lint format types pytest clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,9 +31,11 @@ demo: setup
 
 test: lint types pytest
 
+test-ci: test-frameworks test-witness
+
 lint: setup
-	$(BIN)/ruff check neuro_deploy tests benchmarks
-	$(BIN)/ruff format --check neuro_deploy tests benchmarks
+	$(BIN)/ruff check neuro_deploy tests benchmarks docs
+	$(BIN)/ruff format --check neuro_deploy tests benchmarks docs
 
 types: setup
 	$(BIN)/mypy
@@ -52,8 +55,8 @@ test-frameworks: setup
 	$(BIN)/pytest -m frameworks tests/frameworks
 
 format: setup
-	$(BIN)/ruff check --fix neuro_deploy tests benchmarks
-	$(BIN)/ruff format neuro_deploy tests benchmarks
+	$(BIN)/ruff check --fix neuro_deploy tests benchmarks docs
+	$(BIN)/ruff format neuro_deploy tests benchmarks docs
 
 clean:
 	rm -rf $(VENV) .venv-nengo .venv-brian2 .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
