@@ -58,8 +58,7 @@ def cases(draw: Any) -> Case:
 class _Draft:
     """A graph that grows.
 
-    loops: how many to try; where there are some, Delays say their whole shape, since a loop may have no other to tell.
-    depth: of nesting.   gives, takes: the shapes of a node's output and input.
+    loops: how many to try.   depth: of nesting.   gives, takes: the shapes of a node's output and input.
     """
 
     def __init__(self, draw: Any, rng: np.random.Generator, dt: float, loops: int, depth: int = 0) -> None:
@@ -169,7 +168,7 @@ class _Draft:
             return nir.Scale(self.numbers(-2, 4, across, 0.5)), shape
         if kind == "Delay":
             low, high = self.draw(st.sampled_from([(0, 2), (1, 3), (1, 1)]))
-            steps = self.numbers(low, high, shape if self.loops else self.per_neuron(shape), 1)
+            steps = self.numbers(low, high, self.per_neuron(shape), 1)
             return nir.Delay(np.asarray(steps * np.float32(self.dt))), shape
         if kind == "Flatten":
             first = self.draw(st.integers(0, len(shape) - 2))

@@ -171,3 +171,21 @@ def _inferred(name: str, nodes: Mapping[str, Any], edges: Iterable[Edge]) -> Sha
             if keeps:
                 path.append(target)
     return None
+
+
+def shape_before(sources: Iterable[str], whole: Flat) -> Shape | None:
+    """The shape that nodes send, from the nearest before them that tells, through nodes that keep shapes; or None.
+
+    A Scale with an axis of 1 tells nothing: it may be spread.
+    """
+    path, seen = list(sources), set[str]()
+    for name in path:
+        node = whole.nodes[name]
+        if name in seen or not isinstance(node, (Part, nir.Input, *KEEPING)):
+            continue
+        seen.add(name)
+        shape = shape_told(node)
+        if shape and not (isinstance(node, nir.Scale) and 1 in shape):
+            return shape
+        path += [source for source, target in whole.edges if target == name]
+    return None

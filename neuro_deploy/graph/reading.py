@@ -13,7 +13,7 @@ from ..errors import UnsupportedError, Violation
 from ..neurons import fires, specs
 from ..neurons.base import FloatNeuron, Scheme, told_kind
 from ..program import Readout, default_rule
-from .nesting import Shape, flat, shape_told
+from .nesting import Flat, Shape, flat, shape_before, shape_told
 from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, output_shape, read_node
 from .order import TITLE, order
 from .told import ToldInput, ToldReadout, scheme_of, told_of
@@ -105,7 +105,7 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     nodes: dict[str, Node] = {}
     for name, sources, late in order(whole.nodes, whole.edges, scheme.dt):
         try:
-            for node in _read(name, whole.nodes[name], sources, scheme, nodes, whole.nodes):
+            for node in _read(name, whole.nodes[name], sources, scheme, nodes, whole):
                 nodes[node.name] = replace(node, late=late) if set(late) <= set(node.inputs) else node
         except UnsupportedError as error:
             violations += error.violations
@@ -141,14 +141,13 @@ def _read(
     sources: tuple[str, ...],
     scheme: Scheme,
     nodes: Mapping[str, Node],
-    whole: Mapping[str, Any],
+    whole: Flat,
 ) -> Iterable[Node]:
     """The node, and before it a Diagonal for a neuron whose input has a gain.  nodes: so far; whole: all there are."""
     shapes = sorted({nodes[s].shape for s in sources if s in nodes})
     if len(shapes) > 1:
         raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}", "mend the file")])
-    told = (shape_told(n) for n in (*(whole[s] for s in sources if isinstance(whole[s], nir.Delay)), node))
-    shape = shapes[0] if shapes else next((n for n in told if n is not None), None) if sources else None
+    shape = shapes[0] if shapes else shape_before(sources, whole) or shape_told(node) if sources else None
     if sources and shape is None:
         what = "stands in a loop, and neither it nor its inputs tell the shape"
         raise UnsupportedError(TITLE, [Violation(name, what, "give its parameters their whole shape")])
@@ -159,7 +158,7 @@ def _read(
         return
     neuron, gain = found
     if gain is not None:
-        before, port = Diagonal(gain), unused(f"{name}.in", whole)
+        before, port = Diagonal(gain), unused(f"{name}.in", whole.nodes)
         yield Node(port, sources, output_shape(name, before, shape), before)
         sources = (port,)
     shape = output_shape(name, neuron, shape)
