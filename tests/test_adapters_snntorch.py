@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import framework_runs as runs
@@ -21,7 +22,8 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.adapters import neurons
 from neuro_deploy.errors import UnsupportedError
-from neuro_deploy.neurons.base import METADATA
+from neuro_deploy.graph.conventions import read_as
+from neuro_deploy.neurons.base import METADATA, RESETS
 from neuro_deploy.program import Readout
 
 snn = pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install --no-deps -r tests/frameworks.txt")
@@ -334,20 +336,25 @@ def test_branches_and_delays_are_refused() -> None:
         nd.to_snntorch(graph)
 
 
-def test_what_snntorchs_own_export_loses() -> None:
-    """Reset subtract, zero and none give one and the same file, which fires as a hard reset does."""
+def exported(model: nn.Module) -> nir.NIRGraph:
+    """What snnTorch's own exporter writes."""
     pytest.importorskip("nirtorch", reason="nirtorch is not installed: pip install --no-deps -r tests/frameworks.txt")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from snntorch.export_nir import export_to_nir
+
+        graph: nir.NIRGraph = export_to_nir(model, torch.zeros(SAMPLES, 10), ignore_dims=[0])
+    for name in ("one", "two"):
+        model.get_submodule(name).reset_mem()
+    return graph
+
+
+def test_what_snntorchs_own_export_loses() -> None:
+    """Reset subtract, zero and none give one and the same file, which fires as a hard reset does."""
     x, fields, lost, kept = runs.inputs(10, low=-0.2), [], {}, {}
     for reset in ("subtract", "zero", "none"):
         model = dense(leaky, reset)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            theirs = export_to_nir(model, torch.zeros(SAMPLES, 10), ignore_dims=[0])
-        for name in ("one", "two"):
-            model.get_submodule(name).reset_mem()
+        theirs = exported(model)
         spikes = own(model, ("one", "two"), x)
         ours = nd.from_snntorch(model, dt=0.003, input_shape=(10,))
         fields.append({k: np.asarray(v) for k, v in vars(theirs.nodes["one"]).items() if isinstance(v, np.ndarray)})
@@ -360,6 +367,38 @@ def test_what_snntorchs_own_export_loses() -> None:
             np.testing.assert_array_equal(other[key], value)
     assert kept == {"subtract": 0, "zero": 0, "none": 0}
     assert lost["zero"] <= 2 < 500 < min(lost["subtract"], lost["none"]), lost
+
+
+def differing(make: Callable[..., nn.Module], reset: str, path: Path) -> dict[str, int]:
+    """For each reset that its own file may be read by: the spikes of both layers that are not the model's."""
+    x, model = runs.inputs(10, low=-0.2), dense(make, reset)
+    nir.write(path, exported(model))
+    spikes = own(model, ("one", "two"), x)
+    counts = {}
+    for meant in RESETS:
+        trace = nd.simulate(read_as(nd.read_nir(path), "snntorch", reset=meant), x.numpy(), "reference")
+        found = {name.partition(".")[0]: recording.data["spikes"] for name, recording in trace.populations.items()}
+        counts[meant] = sum(int((found[name] != spikes[name]).sum()) for name in spikes)
+    return counts
+
+
+MEANS = {"subtract": "subtract-late", "zero": "value", "zero, late": "value", "none": "none", "none, at once": "none"}
+"""What a module's reset is in its file, where a reading has it at all."""
+READABLE = [(make, reset) for make, reset in ALL if make not in (graded, lapicque, alpha)]
+
+
+@pytest.mark.parametrize(("make", "reset"), READABLE)
+def test_its_own_file_has_its_spikes_once_the_reset_is_told(
+    make: Callable[..., nn.Module], reset: str, tmp_path: Path
+) -> None:
+    counts = differing(make, reset, tmp_path / "x.nir")
+    assert counts.pop(MEANS[reset]) == 0 and min(counts.values()) > 400, counts
+
+
+@pytest.mark.parametrize("make", [synaptic, rleaky, one_to_one, rsynaptic])
+def test_no_reading_has_a_reset_to_zero_that_comes_late(make: Callable[..., nn.Module], tmp_path: Path) -> None:
+    """Of all classes but Leaky, where it keeps the input of the next step."""
+    assert min(differing(make, "zero, late", tmp_path / "x.nir").values()) > 400
 
 
 SAMPLES = runs.SAMPLES

@@ -113,6 +113,13 @@ CASES: list[tuple[str, str, Callable[[], nir.NIRGraph], tuple[str, ...], Callabl
     ),
     ("soft_reset", "n0", lambda: chain(our_cf()), (SNNTORCH, NORSE, JELLY, SINABS), lambda: chain(lif())),
     ("soft_reset", "n0", told_cf, (SNNTORCH, NORSE, JELLY), lambda: chain(lif(), reset="value")),
+    (
+        "soft_reset",
+        "n0",
+        lambda: chain(lif(), reset="none"),
+        (SNNTORCH, NORSE, JELLY, SINABS, ROCKPOOL),
+        lambda: chain(nir.Threshold(full(0.5))),
+    ),
     ("hard_reset", "n0", lambda: chain(lif()), (SINABS, ROCKPOOL), told_cf),
     ("reset_value", "n0", lambda: chain(lif(v_reset=full(-0.25))), (SNNTORCH, NORSE), lambda: chain(lif())),
     ("leak_voltage", "n0", lambda: chain(lif(v_leak=full(0.2))), (SNNTORCH, SINABS), lambda: chain(lif())),

@@ -15,6 +15,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.told import assume
+from neuro_deploy.neurons.base import RESETS
 
 DT = 0.002
 SEED = 6
@@ -69,12 +70,13 @@ def test_impulses_decay_exactly() -> None:
 
 def scalar_run(node: nir.LIF, x: np.ndarray[Any, Any], leak: Any, rate: Any, **how: Any) -> tuple[Any, float]:
     """Spikes in float64, and the smallest distance of a potential from a level."""
-    v, rows, margin = np.zeros(x.shape[1:]), [], np.inf
+    v, rows, margin, reset = np.zeros(x.shape[1:]), [], np.inf, how.get("reset")
+    taken = node.v_threshold * {"subtract": 1, "subtract-late": 1 / leak, "none": 0}.get(reset, 1)
     for drive in x.astype(np.float64):
         h = leak * v + node.r * rate * drive + node.v_leak * (1 - leak)
         if how.get("rounds"):
             s = sum((h > k * node.v_threshold).astype(int) for k in range(1, how["rounds"] + 1))
-            v = h - s * node.v_threshold
+            v = h - s * taken
             margin = min(margin, *(float(np.abs(h - k * node.v_threshold).min()) for k in range(1, how["rounds"] + 1)))
         else:
             s = (h > node.v_threshold).astype(int)
@@ -85,15 +87,16 @@ def scalar_run(node: nir.LIF, x: np.ndarray[Any, Any], leak: Any, rate: Any, **h
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("reset", [reset for reset in RESETS if reset != "value"])
 @pytest.mark.parametrize("rule", ["forward Euler", "exponential", "exponential, impulses"])
-def test_a_lif_under_each_rule_and_reset(rule: str, rounds: int, tmp_path: Path) -> None:
+def test_a_lif_under_each_rule_and_reset(rule: str, reset: str, rounds: int, tmp_path: Path) -> None:
     node = lif(6)
-    graph = assume(foreign(node, 6), dt=DT, discretization=rule, reset="subtract", rounds=rounds)
+    graph = assume(foreign(node, 6), dt=DT, discretization=rule, reset=reset, rounds=rounds)
     nd.write_nir(graph, tmp_path / "x.nir")
     leak = 1 - DT / node.tau if rule == "forward Euler" else np.exp(-DT / node.tau)
     rate = 1 - leak if rule == "exponential" else DT / node.tau
     x = np.random.default_rng(SEED).uniform(-0.2, 3, (60, 8, 6)).astype(np.float32)
-    expected, margin = scalar_run(node, x, leak, rate, rounds=rounds)
+    expected, margin = scalar_run(node, x, leak, rate, reset=reset, rounds=rounds)
     assert margin > 1e-6 and set(np.unique(expected)) == set(range(rounds + 1))
     trace = nd.simulate(nd.read_nir(tmp_path / "x.nir"), x, "reference", ("spikes",))
     np.testing.assert_array_equal(trace.populations["n"].data["spikes"], expected)
@@ -103,7 +106,7 @@ def test_a_lif_under_each_rule_and_reset(rule: str, rounds: int, tmp_path: Path)
     np.testing.assert_array_equal(hard.populations["n"].data["spikes"], one)
 
 
-@pytest.mark.parametrize("reset", ["value", "subtract"])
+@pytest.mark.parametrize("reset", ["value", "subtract", "none"])
 def test_a_file_may_mean_that_a_neuron_fires_at_its_threshold(reset: str) -> None:
     """h = 0.75 exactly: no spike for `>`, one for `>=`, after which exactly nothing is left of it."""
     node = nir.IF(r=np.full(1, 1 / 0.5, "f4"), v_threshold=np.full(1, 0.75, "f4"), v_reset=np.zeros(1, "f4"))
@@ -113,13 +116,18 @@ def test_a_file_may_mean_that_a_neuron_fires_at_its_threshold(reset: str) -> Non
         graph = assume(foreign(node, 1), dt=0.5, reset=reset, fires=fires)
         data = nd.simulate(graph, x, "reference", ("spikes", "v")).populations["n"].data
         seen[fires] = data["spikes"].ravel().tolist(), data["v"].ravel().tolist()
+    if reset == "none":
+        potentials = [0.375, 0.75, 1.125, 1.5]
+        assert seen == {">": ([0, 0, 1, 1], potentials), ">=": ([0, 1, 1, 1], potentials)}
+        return
     assert seen[">="] == ([0, 1, 0, 1], [0.375, 0.0, 0.375, 0.0])
     assert seen[">"][0] == [0, 0, 1, 0]
 
 
 def test_subtraction_beside_a_reset_value_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"n: v_reset 0\.25 beside a reset by subtraction"):
-        read_graph(assume(foreign(lif(3, reset=0.25), 3), dt=DT, reset="subtract"))
+    for reset, meant in (("subtract", "a reset by subtraction"), ("none", "no reset")):
+        with pytest.raises(UnsupportedError, match=rf"n: v_reset 0\.25 beside {meant}"):
+            read_graph(assume(foreign(lif(3, reset=0.25), 3), dt=DT, reset=reset))
 
 
 def test_what_the_file_says_wins_over_nothing_and_contradictions_are_refused() -> None:

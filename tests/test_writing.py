@@ -156,7 +156,7 @@ def test_what_was_written_again_gives_the_same_spikes() -> None:
 
 
 @pytest.mark.parametrize("rule", ["forward Euler", "exponential", "exponential, impulses"])
-@pytest.mark.parametrize("reset", ["value", "subtract", "subtract-late"])
+@pytest.mark.parametrize("reset", ["value", "subtract", "subtract-late", "none"])
 def test_a_foreign_file_is_written_in_our_own_nodes(rule: str, reset: str, tmp_path: Path) -> None:
     """Whatever scheme it was read by, the result says forward Euler, and gives the same spikes and potentials."""
     tau = DT * numbers(1.5, 6, 5, seed=1)

@@ -221,8 +221,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 *_constant(facts, 1e-4, "snnTorch"),
                 Sign(not facts.v_reset.any() and not facts.v_leak.any(), "v_reset and v_leak are 0"),
             ],
-            note="it exports reset_mechanism subtract, zero and none alike: subtract is subtract-late, zero (with "
-            "reset_delay=False) is value",
+            note="it exports reset_mechanism subtract, zero and none alike: subtract (with reset_delay=True) is "
+            "subtract-late, none is none, zero is value (with reset_delay=False, in Leaky with either)",
         ),
         "spikingjelly": Family(
             "SpikingJelly",

@@ -110,12 +110,13 @@ def soft_reset(seen: Seen) -> Found:
     for name, node in seen.of(nir.NIRGraph, *FIRING):
         if not seen.subtracts(name):
             continue
+        how, others = ("never resets", (SINABS, ROCKPOOL)) if seen.keeps(name) else ("resets by subtraction", ())
         if isinstance(node, nir.NIRGraph):
-            what = "resets by subtraction: a nested graph of LI, Threshold and Scale with a loop, which they refuse"
+            what = f"{how}: a nested graph of LI, Threshold and Scale with a loop, which they refuse"
             yield name, what, (SNNTORCH, NORSE, JELLY, SINABS)
         else:
-            what = "resets by subtraction, which only our metadata says; they reset it to v_reset"
-            yield name, what, (SNNTORCH, NORSE, JELLY)
+            what = f"{how}, which only our metadata says; they reset it"
+            yield name, what, (SNNTORCH, NORSE, JELLY, *others)
 
 
 @rule

@@ -51,10 +51,15 @@ class Seen:
         return ((name, node) for name, node in self.nodes.items() if type(node) in types)
 
     def subtracts(self, name: str) -> bool:
-        """True for a population that resets by subtraction."""
+        """True for a population that resets by subtraction, or not at all."""
         if self.reading is None or name not in self.reading.neurons:
             return told_kind(self.nodes[name]) == "cf"
         return self.reading.neurons[name].kind == "cf"
+
+    def keeps(self, name: str) -> bool:
+        """True for a population without reset."""
+        neuron = None if self.reading is None else self.reading.neurons.get(name)
+        return neuron is not None and "theta_reset" in neuron.params and not neuron.params["theta_reset"].any()
 
 
 Found = Iterator[tuple[str, str, tuple[str, ...]]]

@@ -65,6 +65,7 @@ RESETS: Mapping[str, str] = MappingProxyType(
         "value": "to v_reset, as NIR says",
         "subtract": "the threshold is subtracted, v = h - theta*s; NIR cannot say that",
         "subtract-late": "the threshold is subtracted after the next leak, h' = beta*h + x - theta*s; as snnTorch does",
+        "none": "nothing is taken, v = h, so a neuron fires in every step above its threshold; NIR cannot say that",
     }
 )
 """What a spike does to the potential: name -> rule."""
@@ -75,7 +76,7 @@ class Scheme:
     """How the equations of a NIR file become steps, and what NIR itself leaves open.
 
     dt: seconds a step.   discretization: a key of DISCRETIZATIONS.
-    reset: of nodes that fire: a key of RESETS.   rounds: with a reset by subtraction, the most spikes in a step.
+    reset: of nodes that fire: a key of RESETS.   rounds: the most spikes in a step, where the reset is not `value`.
     at_threshold: fires at h >= theta, not only above; exact in float32 for the first round, for the k-th within a
     rounding of k*theta.
     Nodes with our own metadata say for themselves what they are.

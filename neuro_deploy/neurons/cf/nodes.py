@@ -108,7 +108,8 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRGraph:
 
 
 def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
-    """The population that a nested graph with our metadata stands for, or a node that resets by subtraction, or None.
+    """The population that a nested graph with our metadata stands for, or a node that resets by subtraction or not
+    at all, or None.
 
     Raises: UnsupportedError if the nodes are not what the metadata says at this dt.
     """
@@ -138,13 +139,16 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
 
 
 def _foreign(name: str, node: Any, scheme: Scheme) -> FloatNeuron:
-    """A node that NIR lets reset to v_reset, and whose file means a reset by subtraction."""
+    """A node that NIR lets reset to v_reset, and whose file means a reset by subtraction, or none."""
     if node.v_reset is not None and np.any(np.asarray(node.v_reset) != 0):
-        what = f"v_reset {np.ravel(node.v_reset)[0]:g} beside a reset by subtraction, which needs none"
+        meant = "no reset" if scheme.reset == "none" else "a reset by subtraction"
+        what = f"v_reset {np.ravel(node.v_reset)[0]:g} beside {meant}, which needs none"
         raise UnsupportedError("cannot read the graph", [Violation(name, what, "read it with the reset 'value'")])
     params: dict[str, Any] = dict(lif.parameters(name, node, scheme))
     exact = np.asarray(node.v_threshold, np.float32)
-    if scheme.reset == "subtract-late":
+    if scheme.reset == "none":
+        params["theta_reset"] = np.zeros(())
+    elif scheme.reset == "subtract-late":
         if not np.all(params["beta"] > 0):
             what = "beta = 0 forgets what a late reset would subtract from"
             raise UnsupportedError(

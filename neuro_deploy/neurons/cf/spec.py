@@ -58,11 +58,11 @@ class CFSpec:
     kind = "cf"
 
     def read(self, name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
-        """A nested graph with our metadata, checked against it; or a node that resets by subtraction (see nodes.py)."""
+        """A nested graph with our metadata, checked against it; or a node whose reset NIR cannot say (nodes.py)."""
         return nodes.read(name, node, scheme)
 
     def gain(self, node: nir.NIRNode, scheme: Scheme) -> NDArray[np.float64] | None:
-        """The nested graph has unit gain; a node that resets by subtraction what a LIF has."""
+        """The nested graph has unit gain; another node what a LIF has."""
         return None if isinstance(node, nir.NIRGraph) else lif.gain(node, scheme)
 
     def write(self, neuron: FloatNeuron, dt: float) -> nir.NIRNode:

@@ -26,7 +26,7 @@ FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 
 
 def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
-    """The population of a node, or None for another kind of node; those that reset by subtraction are another kind.
+    """The population of a node, or None for another kind of node; those that do not reset to a value are another kind.
 
     Raises: UnsupportedError for metadata that contradicts the node.
     """
