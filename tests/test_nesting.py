@@ -244,3 +244,16 @@ def test_an_input_whose_shape_nothing_tells_is_refused() -> None:
         read_graph(networks.graph(nodes, list(itertools.pairwise(nodes))))
     with pytest.raises(UnsupportedError, match="graph: has no Input node"):
         read_graph(networks.graph({"lif": lif(3), "output": sent(3)}, [("lif", "output")]))
+
+
+def test_parameters_that_no_neuron_can_have_are_named() -> None:
+    graph = inlined()
+    graph.nodes["one"].tau = graph.nodes["one"].tau / 10
+    graph.nodes["two"].v_threshold = graph.nodes["two"].v_threshold * np.nan
+    with pytest.raises(UnsupportedError, match="two: theta holds 4 values that are NaN"):
+        nd.import_nir(graph)
+    graph.nodes["two"].v_threshold = -np.ones(4)
+    with pytest.raises(UnsupportedError) as caught:
+        nd.import_nir(graph)
+    assert [v.node for v in caught.value.violations] == ["one", "two"]
+    assert "one: LIF: beta must be within [0, 1], got -" in str(caught.value) and "the dt that" in str(caught.value)

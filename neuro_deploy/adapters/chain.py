@@ -19,7 +19,8 @@ from torch import nn
 
 from ..errors import InputError, UnsupportedError, Violation
 from ..graph import read_graph
-from ..graph.nodes import output_shape, read_node
+from ..graph.nodes import read_node
+from ..graph.shapes import output_shape
 from ..neurons.base import METADATA
 from ..program import Readout, default_rule
 from ..train.export import INPUT, OUTPUT, check_arguments, told_graph

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import BackendError, InputError
+from ..errors import BackendError, InputError, UnsupportedError, Violation
 from ..graph import Node, Reading, read_graph, read_nir
 from ..graph.nodes import Delay, Sink, Source
 from ..neurons.base import FloatNeuron
@@ -143,14 +143,23 @@ class NIRModule(nn.Module):
     Integrators (kind li) send their potential, other neurons their spikes.  An input that is late (see graph.Node) is
     the source's output of the step before; in the first step, what it sends while all neurons and inputs are silent.
     `reading` is what the graph said; `keys[name]` is the submodule's name of a NIR node (torch forbids dots).
+    Raises: UnsupportedError with all nodes whose parameters no neuron can have (a leak outside [0, 1], say).
     """
 
     def __init__(self, reading: Reading) -> None:
         super().__init__()
         self.reading = reading
         self.keys: dict[str, str] = {node.name: f"{i:03d}_{_word(node.name)}" for i, node in enumerate(reading.nodes)}
+        violations = []
         for node in reading.nodes:
-            self.add_module(self.keys[node.name], MODULES[type(node.operation)](node.operation))
+            try:
+                self.add_module(self.keys[node.name], MODULES[type(node.operation)](node.operation))
+            except InputError as error:
+                violations.append(
+                    Violation(node.name, str(error), "mend the file, or give the dt that it was made for")
+                )
+        if violations:
+            raise UnsupportedError("cannot run the graph in float", violations)
         self.parts = _parts(reading.nodes)
 
     def forward(self, x: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:

@@ -14,8 +14,9 @@ from ..neurons import fires, specs
 from ..neurons.base import FloatNeuron, Scheme, told_kind
 from ..program import Readout, default_rule
 from .nesting import Flat, Shape, flat, shape_before, shape_told
-from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, output_shape, read_node
+from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, read_node
 from .order import TITLE, order
+from .shapes import output_shape
 from .told import ToldInput, ToldReadout, scheme_of, told_of
 
 
