@@ -6,6 +6,7 @@ its threshold could fire in one and not in the other; in these runs none does.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.adapters import neurons
 from neuro_deploy.errors import UnsupportedError
+from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.conventions import read_as
 from neuro_deploy.neurons.base import METADATA, RESETS
 from neuro_deploy.program import Readout
@@ -193,7 +195,7 @@ def test_a_time_loop_of_ones_own_with_convolutions() -> None:
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
-@pytest.mark.parametrize("reset", ["subtract", "zero, late"])
+@pytest.mark.parametrize("reset", ["subtract", "zero, late", "none"])
 def test_no_memory_and_no_leak(beta: float, reset: str) -> None:
     torch.manual_seed(5)
     neurons = snn.Leaky(beta, 0.61, **KEEP[reset], init_hidden=True)
@@ -224,15 +226,59 @@ def test_a_potential_that_is_read_goes_to_the_chip() -> None:
     torch.manual_seed(6)
     last = snn.Leaky(torch.linspace(0.9, 0.7, 5), 0.8, reset_mechanism="none", init_hidden=True, output=True)
     model = nn.Sequential(nn.Linear(10, 14), leaky(14, **KEEP["subtract"]), nn.Linear(14, 5), last).eval()
-    x, readout = runs.inputs(10, low=-0.2), Readout("3_membrane", "last_v")
+    x, readout = runs.inputs(10, low=-0.2), Readout("3", "last_v")
     graph = nd.from_snntorch(model, dt=0.003, input_shape=(10,), input_low=-0.2, input_high=1.0, readout=readout)
-    assert "3" not in graph.nodes and ("3_membrane", "output") in graph.edges
+    assert type(graph.nodes["3"]) is nir.LI and not read_graph(graph).neurons["3"].params.keys() - {"beta"}
     runs.assert_spikes(graph, x, own(model, ("1",), x))
     reference = nd.simulate(graph, x.numpy(), "reference")
-    np.testing.assert_allclose(reference.populations["3_membrane"].data["v"][-1], last.mem.detach(), atol=1e-5)
+    np.testing.assert_allclose(reference.populations["3"].data["v"][-1], last.mem.detach(), atol=1e-5)
     np.testing.assert_array_equal(readout.decide(reference), last.mem.argmax(dim=1))
     program = nd.compile(graph, target="loihi2")
     assert (program.readout.decide(nd.simulate(program, x.numpy())) == readout.decide(reference)).mean() >= 0.75
+
+
+@pytest.mark.parametrize("rule", ["last_v", "mean_v", "spike_count"])
+@pytest.mark.parametrize("make", [leaky, synaptic, rleaky, graded])
+def test_only_a_last_potential_that_is_read_loses_its_spikes(make: Callable[..., nn.Module], rule: str) -> None:
+    """Not where they are counted, go through a loop, or have a size: they and the potentials are snnTorch's."""
+    model, x = dense(make, "none"), runs.inputs(10, low=-0.2)
+    graph = nd.from_snntorch(model, dt=0.003, input_shape=(10,), readout=Readout("two", rule))
+    kinds = {name: neuron.kind for name, neuron in read_graph(graph).neurons.items()}
+    assert kinds == {"one": "cf", "two": "li" if rule != "spike_count" and make in (leaky, synaptic) else "cf"}
+    spikes = own(model, ("one", "two"), x)
+    runs.assert_spikes(graph, x, {name: spikes[name] for name, kind in kinds.items() if kind == "cf"})
+    data = nd.simulate(graph, x.numpy(), "reference", ("v",)).populations["two"].data
+    np.testing.assert_allclose(data["v"][-1], model.two.mem.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [leaky, synaptic, rleaky, lapicque])
+def test_hidden_layers_without_reset_go_to_the_chip(make: Callable[..., nn.Module]) -> None:
+    model, x = dense(make, "none"), runs.inputs(10, low=-0.2)
+    spikes = own(model, ("one", "two"), x)
+    graph = nd.from_snntorch(model, dt=0.003, input_shape=(10,), steps=len(x), input_low=-0.2, input_high=1.0)
+    program = nd.compile(graph, target="loihi2")
+    trace = nd.simulate(program, x.numpy())
+    for name, theirs in spikes.items():
+        assert (trace.aligned(name, "spikes") == theirs).mean() > 0.9, name
+
+
+def test_an_integrator_and_a_threshold_are_neurons_without_reset() -> None:
+    """The other form that says it goes back too, with its spikes."""
+    x, beta = runs.inputs(5), np.linspace(0.5, 0.9, 5, dtype=np.float32)
+    tau = np.float32(0.003) / (1 - beta)
+    nodes = {
+        "input": nir.Input({"input": np.array([5])}),
+        "memory": nir.LI(tau=tau, r=tau / np.float32(0.003), v_leak=np.zeros(5, np.float32)),
+        "fires": nir.Threshold(np.linspace(0.9, 3.5, 5, dtype=np.float32)),
+        "output": nir.Output({"output": np.array([5])}),
+    }
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), metadata={METADATA: {"dt": 0.003}}, type_check=False)
+    back = nd.to_snntorch(graph)
+    assert back.fires.reset_mechanism == "none" and list(back._modules) == ["fires"]
+    runs.assert_spikes(graph, x, own(back, ("fires",), x))
+    again = nd.from_snntorch(back, dt=0.003, input_shape=(5,))
+    assert read_graph(again).neurons["fires"].keeps
+    runs.assert_spikes(again, x, own(nd.to_snntorch(graph), ("fires",), x))
 
 
 REFUSED: list[tuple[str, Callable[[], nn.Module]]] = [
@@ -301,6 +347,10 @@ def test_what_snntorch_cannot_represent_is_refused() -> None:
             fc3=nn.Linear(4, 4),
             soft=nd.nn.LIF(0.7, 0.8),
             fc4=nn.Linear(4, 4),
+            some=nd.nn.CirculateFire(0.7, 0.8, 1, theta_reset=[0.0, 0.5, 0.8, 0.0]),
+            fc5=nn.Linear(4, 4),
+            twice=nd.nn.CirculateFire(0.7, 0.8, 2, theta_reset=0.0),
+            fc6=nn.Linear(4, 4),
             li=nd.nn.Integrator(0.9),
         )
     ).eval()
@@ -312,6 +362,8 @@ def test_what_snntorch_cannot_represent_is_refused() -> None:
         ("cf", "theta_reset: a round takes theta before the leak"),
         ("hard", "v_reset: is not 0"),
         ("soft", "theta_reset: a round takes theta before the leak"),
+        ("some", "theta_reset: a round takes theta before the leak"),
+        ("twice", "circulations: several rounds or signed"),
         ("li", "an integrator without a Threshold"),
     ):
         assert any(line.startswith(f"{node}: {what}") for line in lines), (node, what)

@@ -27,6 +27,7 @@ from ..train.export import INPUT, OUTPUT, check_arguments, told_graph
 from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, layer_node, scale_node
 from .norms import Family as Family
 from .norms import Item, fold, kind_of
+from .populations import silent
 
 REMEDY = "use Linear, Conv1d, Conv2d, AvgPool2d, Flatten, BatchNorm, Dropout and the neurons that are kept"
 
@@ -210,7 +211,7 @@ class _Chain:
         if found:
             raise UnsupportedError(TITLE, found)
         if readout is not None:
-            self._read_potential(readout.population)
+            self._read_potential(readout)
         self.nodes[OUTPUT] = nir.Output(output_type={"output": np.array(self.shape)})
         self.edges.append((self.last, OUTPUT))
         if readout is None:
@@ -220,11 +221,11 @@ class _Chain:
         told = told_graph(a.dt, a.steps, a.input_low, a.input_high, a.input_quantum, readout)
         return nir.NIRGraph(self.nodes, self.edges, metadata={METADATA: told}, type_check=False)
 
-    def _read_potential(self, population: str) -> None:
-        """Leave out a last Threshold behind the integrators that are read: its spikes reach nothing."""
-        if isinstance(self.nodes[self.last], nir.Threshold) and self.edges[-1] == (population, self.last):
-            del self.nodes[self.last]
-            self.last, _ = self.edges.pop()
+    def _read_potential(self, readout: Readout) -> None:
+        """Last neurons without reset whose potential is read become integrators: their spikes reach nothing."""
+        name = readout.population
+        if readout.rule != "spike_count" and name == self.last and all(source != name for source, _ in self.edges):
+            self.nodes[name] = silent(self.nodes[name], self.about.dt) or self.nodes[name]
 
 
 def _probe(item: Item, shape: Shape) -> Shape | None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UnsupportedError
 from ..neurons import spec
-from ..neurons.base import FloatNeuron
+from ..neurons.base import FloatNeuron, Scheme
 from .layers import Fragment, Shape, refuse, scale_node
 
 Array = NDArray[np.float32]
@@ -65,3 +67,18 @@ def fragment(neuron: FloatNeuron, shape: Shape, dt: float, gain: Any = None) -> 
     if gain is None:
         return Fragment({"": node})
     return Fragment.row(("gain", scale_node(gain, shape)), ("", node))
+
+
+def silent(node: nir.NIRNode, dt: float) -> nir.NIRNode | None:
+    """The integrators that neurons without reset are where nobody needs their spikes: the same u and v.
+
+    None for other nodes, and for an infinite time constant beside a current, which the nodes of `li` cannot say.
+    """
+    neuron = spec("cf").read("", node, Scheme(dt))
+    if neuron is None or not neuron.keeps:
+        return None
+    kept = {name: value for name, value in neuron.params.items() if name in ("beta", "beta_syn", "drift")}
+    try:
+        return spec("li").write(FloatNeuron("li", neuron.shape, kept), dt)
+    except UnsupportedError:
+        return None

@@ -5,7 +5,8 @@ With h the potential that fires, s = h > theta, x the input, beta and alpha clam
     reset "zero"                    h[t] = beta * h[t-1] * (1 - s[t-1]) + x[t]              kind lif
     reset "subtract", delayed       h[t] = beta * h[t-1] + x[t] - theta * s[t-1]            kind cf, K = 1,
                                                                               theta_reset = theta / beta
-    reset "none"                    h[t] = beta * h[t-1] + x[t]                             kind li, then a Threshold
+    reset "none"                    h[t] = beta * h[t-1] + x[t]                             kind cf, K = 1,
+                                                                              theta_reset = 0
 
 snnTorch subtracts theta from what has decayed already, so the reset takes theta / beta of the potential before it.
 Two combinations are not these equations and are refused: reset "zero" one step late (the default reset_delay) in every
@@ -60,8 +61,8 @@ def from_snntorch(
     model: in eval mode, on any device.   dt: seconds a step (snnTorch has none).   input_shape: without time and batch.
     layers: the submodules in the order in which the data goes through them; not needed for a Sequential.
     steps, input_low, input_high, input_quantum, readout: as in `export_nir`.
-    A population has its module's name, dots as underscores; with reset "none" the potential is that of NAME_membrane,
-    and where that is the last and is read (readout=Readout("NAME_membrane", "last_v")), its spikes are left out.
+    A population has its module's name, dots as underscores.  The last one with reset "none" whose potential is read
+    (readout=Readout("NAME", "last_v") or "mean_v") becomes integrators, kind li, without its spikes.
     Spikes are those of snnTorch, but for a potential that lies within float32 rounding of its threshold.
     Raises: InputError; UnsupportedError with everything that cannot be kept.
     """
@@ -119,7 +120,7 @@ def _clamped(leak: Tensor) -> NDArray[np.float32]:
     return leak.detach().cpu().float().clamp(0, 1).numpy()
 
 
-_THREE = "cf (subtract), lif (zero), li + threshold (none)"
+_THREE = "cf (subtract, none), lif (zero)"
 _GATES = "refused: an LSTM's gates are products of activities"
 _PARALLEL = "use Leaky, step by step"
 NEURONS: Mapping[str, Kept] = MappingProxyType(
@@ -127,8 +128,8 @@ NEURONS: Mapping[str, Kept] = MappingProxyType(
         "Leaky": Kept(f"exact: {_THREE}; not subtract with reset_delay=False", _leaky),
         "RLeaky": Kept(f"exact: {_THREE}; zero with reset_delay=False, subtract with True", _rleaky),
         "Synaptic": Kept(f"exact: {_THREE}; zero with reset_delay=False, subtract with True", _synaptic),
-        "RSynaptic": Kept("exact: cf (subtract), li + threshold (none); not zero", _rsynaptic),
-        "Lapicque": Kept("exact: cf (subtract), li + threshold (none); not zero", _lapicque),
+        "RSynaptic": Kept("exact: cf (subtract, none); not zero", _rsynaptic),
+        "Lapicque": Kept("exact: cf (subtract, none); not zero", _lapicque),
         "Alpha": Kept("exact: two li + threshold (none); not zero, not subtract", _alpha),
         "DeltaLeaky": Kept("refused: it fires when its potential changes, in both directions", None, "use Leaky"),
         "StateLeaky": Kept("refused: one convolution over the whole sequence, rounded otherwise", None, _PARALLEL),
@@ -150,8 +151,8 @@ def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:
         spikes = torch.stack([net(x[t]) for t in range(len(x))])     # snntorch.utils.reset(net) before the next input
 
     Chains only, with one linear node back to a population where it is recurrent.  lif: reset "zero" to 0, without
-    drift; cf: one round, positive, that takes theta after the leak (theta_reset = theta / beta); li: with a
-    Threshold behind it.   dt: seconds a step, if the graph does not say; snnTorch has none.
+    drift; cf: one round, positive, that takes theta after the leak (theta_reset = theta / beta) or nothing; li: with
+    a Threshold behind it.   dt: seconds a step, if the graph does not say; snnTorch has none.
     Raises: InputError without snnTorch; UnsupportedError that names each node that snnTorch cannot represent.
     """
     try:
@@ -191,7 +192,7 @@ def _module(snn: Any, link: Link, membrane: Link | None = None) -> nn.Module:
     if late:
         reset, loops = "subtract", [loop for loop in loops if loop not in late]
     elif neuron.kind == "cf":
-        reset = "subtract"
+        reset = "none" if neuron.keeps else "subtract"
         violations += _soft(neuron)
     elif neuron.kind == "lif" and membrane is None:
         reset = "zero"
@@ -230,14 +231,15 @@ def _resets(loop: Loop, link: Link) -> bool:
 
 
 def _soft(neuron: FloatNeuron) -> list[Violation]:
-    """What of a cf population is not snnTorch's reset by subtraction."""
+    """What of a cf population is neither snnTorch's reset by subtraction, nor none."""
     params, found = neuron.params, list[Violation]()
     if int(params["circulations"]) != 1 or int(params["circulations_neg"]) != 0:
         found.append(Violation("circulations", "several rounds or signed spikes", "snnTorch fires once a step"))
     taken, beta = params.get("theta_reset", params["theta"]), params["beta"]
     with np.errstate(divide="ignore"):
         late = (params["theta"].astype(np.float64) / beta).astype(np.float32)
-    if not np.array_equal(np.broadcast_to(taken, neuron.shape), np.broadcast_to(late, neuron.shape)):
+    same = np.array_equal(np.broadcast_to(taken, neuron.shape), np.broadcast_to(late, neuron.shape))
+    if not (same or neuron.keeps):
         what = "a round takes theta before the leak, snnTorch after it"
         found.append(Violation("theta_reset", what, "use theta_reset = theta / beta, a hard reset, or beta = 1"))
     return found

@@ -96,9 +96,7 @@ class Cell:
         if violations:
             raise UnsupportedError(TITLE, violations)
         row: list[tuple[str, nir.NIRNode]] = []
-        if self.reset == 2:
-            row.append(("membrane", self.integrator(self.beta, self.beta_syn)))
-        elif self.forgets and self.beta_syn is not None:
+        if self.forgets and self.beta_syn is not None:
             row.append(("membrane", self.integrator(self.beta_syn)))
         enters = row[0][0] if row else ""
         main = Fragment.row(*row, ("", self.neurons()), gain=self.gain)
@@ -116,25 +114,24 @@ class Cell:
 
     def neurons(self) -> nir.NIRNode:
         """The node that fires."""
-        if self.reset == 2 or self.forgets:
+        if self.forgets:
             return self.threshold()
         current = {} if self.beta_syn is None else {"beta_syn": self.beta_syn}
         params = {"beta": self.beta, "theta": self.theta, **current}
         if self.reset == 1:
             return spec("lif").write(FloatNeuron("lif", self.shape, params), self.dt)
-        taken = (self.theta.astype(np.float64) / self.beta).astype(np.float32)
+        taken = np.zeros(()) if self.reset == 2 else self.theta.astype(np.float64) / self.beta
         whole = {"theta_neg": self.theta, "circulations": np.asarray(1), "circulations_neg": np.asarray(0)}
-        extra = {} if (self.beta == 1).all() else {"theta_reset": taken}
+        extra = {} if self.reset == 0 and (self.beta == 1).all() else {"theta_reset": taken.astype(np.float32)}
         return spec("cf").write(FloatNeuron("cf", self.shape, {**params, **whole, **extra}), self.dt)
 
     def threshold(self) -> nir.NIRNode:
         """Neurons without memory."""
         return nir.Threshold(threshold=np.broadcast_to(self.theta, self.shape).copy())
 
-    def integrator(self, beta: Any, beta_syn: Any = None) -> nir.NIRNode:
+    def integrator(self, beta: Any) -> nir.NIRNode:
         """Neurons that never fire."""
-        current = {} if beta_syn is None else {"beta_syn": beta_syn}
-        return spec("li").write(FloatNeuron("li", self.shape, {"beta": beta, **current}), self.dt)
+        return spec("li").write(FloatNeuron("li", self.shape, {"beta": beta}), self.dt)
 
     def graded(self, main: Fragment) -> Fragment:
         """With a Scale behind the neurons, if their spikes have another size than 1."""

@@ -59,7 +59,7 @@ class Seen:
     def keeps(self, name: str) -> bool:
         """True for a population without reset."""
         neuron = None if self.reading is None else self.reading.neurons.get(name)
-        return neuron is not None and "theta_reset" in neuron.params and not neuron.params["theta_reset"].any()
+        return neuron is not None and neuron.keeps
 
 
 Found = Iterator[tuple[str, str, tuple[str, ...]]]

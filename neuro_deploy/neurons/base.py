@@ -37,6 +37,11 @@ class FloatNeuron:
         """Number of neurons N."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def keeps(self) -> bool:
+        """True if firing takes nothing from the potential: a `theta_reset` of 0 in all neurons."""
+        return "theta_reset" in self.params and not self.params["theta_reset"].any()
+
     def flat(self, name: str) -> NDArray[np.float64]:
         """Parameter `name`, one per neuron: float64 (N,)."""
         return np.broadcast_to(self.params[name], self.shape).reshape(-1).astype(np.float64)
