@@ -24,7 +24,7 @@ import neuro_deploy as nd
 from neuro_deploy import adapters
 from neuro_deploy.errors import NeuroDeployError
 from neuro_deploy.graph import read_graph, write_graph
-from neuro_deploy.neurons.base import METADATA
+from neuro_deploy.neurons.scheme import METADATA
 
 ROOT = Path(__file__).resolve().parent.parent
 DT, STEPS, SAMPLES = 1e-3, 12, 4

@@ -21,7 +21,7 @@ from .graph import Node, read_graph, read_nir, write_graph, write_nir
 from .graph.misread import Misreading, misreadings
 from .graph.nodes import Source, arrays_of
 from .graph.told import metadata_of
-from .neurons.base import METADATA
+from .neurons.scheme import METADATA
 from .program import Readout
 from .resources import versions
 from .train.export import Model, graph_of, nir_names, states_of

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro_deploy.neurons import FloatNeuron, spec
-from neuro_deploy.neurons.base import METADATA
+from neuro_deploy.neurons.scheme import METADATA
 
 DT = 0.002
 

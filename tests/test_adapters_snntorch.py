@@ -25,7 +25,7 @@ from neuro_deploy.adapters import neurons
 from neuro_deploy.errors import UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.conventions import read_as
-from neuro_deploy.neurons.base import METADATA, RESETS
+from neuro_deploy.neurons.scheme import METADATA, RESETS
 from neuro_deploy.program import Readout
 
 snn = pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install --no-deps -r tests/frameworks.txt")

@@ -18,7 +18,7 @@ from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.conventions import FAMILIES, read_as, recognise
 from neuro_deploy.graph.normalize import normalize
-from neuro_deploy.neurons.base import RESETS
+from neuro_deploy.neurons.scheme import RESETS
 from neuro_deploy.report import nir_families
 
 SIZE = 5

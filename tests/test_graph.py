@@ -14,7 +14,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import FileError, FormatError, InputError, UnsupportedError
 from neuro_deploy.graph import compose, read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
-from neuro_deploy.neurons.base import METADATA
+from neuro_deploy.neurons.scheme import METADATA
 
 
 def run_nodes(node: nir.NIRGraph, x: np.ndarray, dt: float) -> np.ndarray:

@@ -15,7 +15,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, RegisterError, UnsupportedError
 from neuro_deploy.graph import compose, read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
-from neuro_deploy.neurons.base import Scheme
+from neuro_deploy.neurons.scheme import Scheme
 from neuro_deploy.program import ChipProgram
 
 DT = networks.DT

@@ -15,7 +15,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.told import assume
-from neuro_deploy.neurons.base import RESETS
+from neuro_deploy.neurons.scheme import RESETS
 
 DT = 0.002
 SEED = 6

@@ -21,7 +21,7 @@ from ..errors import InputError, UnsupportedError, Violation
 from ..graph import read_graph
 from ..graph.nodes import read_node
 from ..graph.shapes import output_shape
-from ..neurons.base import METADATA
+from ..neurons.scheme import METADATA
 from ..program import Readout, default_rule
 from ..train.export import INPUT, OUTPUT, check_arguments, told_graph
 from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, layer_node, scale_node

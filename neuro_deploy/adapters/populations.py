@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ..errors import UnsupportedError
 from ..neurons import spec
-from ..neurons.base import FloatNeuron, Scheme
+from ..neurons.base import FloatNeuron
+from ..neurons.scheme import Scheme
 from .layers import Fragment, Shape, refuse, scale_node
 
 Array = NDArray[np.float32]

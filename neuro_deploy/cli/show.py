@@ -19,7 +19,7 @@ from ..errors import FormatError, InputError
 from ..files import check_readable, open_h5
 from ..graph import assume, read_nir
 from ..graph.conventions import FAMILIES, read_as
-from ..neurons.base import DISCRETIZATIONS, RESETS
+from ..neurons.scheme import DISCRETIZATIONS, RESETS
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
 

@@ -12,7 +12,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from ..neurons.base import told_kind
+from ..neurons.scheme import told_kind
 from .misread_nodes import primitives
 from .readers import (
     ASSUMED,

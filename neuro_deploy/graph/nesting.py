@@ -10,7 +10,7 @@ import nir
 import numpy as np
 
 from ..errors import UnsupportedError, Violation
-from ..neurons.base import told_kind
+from ..neurons.scheme import told_kind
 
 TITLE = "cannot read the graph"
 DEEPEST = 32

@@ -12,7 +12,7 @@ from typing import Any
 
 import nir
 
-from ..neurons.base import told_kind
+from ..neurons.scheme import told_kind
 from .reading import Reading
 
 STOCK, SNNTORCH, NORSE, JELLY = "nir.read", "snnTorch", "Norse", "SpikingJelly"

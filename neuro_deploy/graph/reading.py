@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import UnsupportedError, Violation
 from ..neurons import fires, specs
-from ..neurons.base import FloatNeuron, Scheme, told_kind
+from ..neurons.base import FloatNeuron
+from ..neurons.scheme import Scheme, told_kind
 from ..program import Readout, default_rule
 from .nesting import Flat, Shape, flat, shape_before, shape_told
 from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, read_node

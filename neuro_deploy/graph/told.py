@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
-from ..neurons.base import DISCRETIZATIONS, METADATA, RESETS, Scheme
+from ..neurons.scheme import DISCRETIZATIONS, METADATA, RESETS, Scheme
 
 DEFAULTS = Scheme(1.0)
 """What NIR means where a file says nothing (but for dt, which must be said)."""
@@ -137,7 +137,7 @@ def assume(
     """The graph with what its file does not say put into our metadata; what is None stays open.
 
     dt: seconds a step.   discretization: a key of DISCRETIZATIONS.   reset: a key of RESETS, with at most `rounds`
-    spikes a step.   fires: ">" or ">=" the threshold.  (See neurons.base.Scheme.)   family: whose convention it is.
+    spikes a step.   fires: ">" or ">=" the threshold.  (See neurons.scheme.Scheme.)   family: whose convention it is.
     Raises: InputError for a value that cannot be, or one that contradicts the file.
     """
     given = {"dt": dt, "discretization": discretization, "reset": reset, "rounds": rounds, "fires": fires}

@@ -9,7 +9,8 @@ import nir
 import numpy as np
 
 from ..neurons import spec
-from ..neurons.base import METADATA, FloatNeuron
+from ..neurons.base import FloatNeuron
+from ..neurons.scheme import METADATA
 from .nesting import Shape
 from .nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
 from .reading import Node, Reading

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import spec
-from ..neurons.base import METADATA, FloatNeuron
+from ..neurons.base import FloatNeuron
+from ..neurons.scheme import METADATA
 from ..wiring import Conv, Wiring, to_dense
 from .chip import CLAMP, INPUT, by_delay, readout
 from .layers import UNITY, Layer, Net

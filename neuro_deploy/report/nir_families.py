@@ -13,7 +13,7 @@ from ..errors import NeuroDeployError
 from ..graph import Reading, read_graph
 from ..graph.conventions import FAMILIES, Match, read_as, recognise
 from ..graph.nodes import Diagonal, Source
-from ..neurons.base import RESETS
+from ..neurons.scheme import RESETS
 from .summary import ranges
 
 PROBE_STEPS, PROBE_SAMPLES = 40, 4

@@ -9,7 +9,7 @@ import nir
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..neurons.base import RESETS
+from ..neurons.scheme import RESETS
 from .nir_facts import nir_summary
 from .text import NONE, number, shape_text, table
 

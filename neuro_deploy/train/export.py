@@ -16,7 +16,7 @@ from torch import nn
 from .. import __version__
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import part, spec, specs
-from ..neurons.base import METADATA
+from ..neurons.scheme import METADATA
 from ..neurons.torch import SpikingNeuron, observe
 from ..program import Readout, default_rule
 from .fold import REMEDY, TITLE, Folded, neuron_modules

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron, Scheme, shape_of, storable, told_kind
+from ..base import FloatNeuron
 from ..lif import nodes as lif
+from ..scheme import METADATA, Scheme, shape_of, storable, told_kind
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
 OPTIONAL = ("beta_syn", "theta_reset", "drift")

@@ -35,7 +35,6 @@ from ..base import (
     Levels,
     Quantized,
     Rounding,
-    Scheme,
     bias_ranges,
     charge_bounds,
     leak_ranges,
@@ -47,6 +46,7 @@ from ..base import (
     whole_units,
 )
 from ..lif import nodes as lif
+from ..scheme import Scheme
 from . import nodes
 
 MAX_ROUNDS = 255

@@ -23,24 +23,17 @@ from ...errors import UnsupportedError, Violation
 from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
-    METADATA,
     FloatNeuron,
     Interval,
     Quantized,
-    Scheme,
     bias_ranges,
     charge_bounds,
-    drift_of,
-    input_gain,
     leak_ranges,
     quantize_current,
     quantize_leak,
     register_problems,
-    shape_of,
-    storable,
-    told_kind,
-    told_value,
 )
+from ..scheme import METADATA, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
 
 
 class LISpec:

@@ -1,4 +1,4 @@
-"""LIF as NIR nodes, and back, under a Scheme (neurons/base.py), which makes leak and gain of a time constant.
+"""LIF as NIR nodes, and back, under a Scheme (neurons/scheme.py), which makes leak and gain of a time constant.
 
     nir.LIF         beta = leak(tau)         input gain r*rate(tau); drift v_leak*(1 - leak(tau))
     nir.IF          beta = 1                 input gain r*dt
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
-from ..base import METADATA, FloatNeuron, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
+from ..base import FloatNeuron
+from ..scheme import METADATA, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
 
 FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 """Nodes that fire and reset."""

@@ -27,7 +27,6 @@ from ..base import (
     Levels,
     Quantized,
     Rounding,
-    Scheme,
     bias_ranges,
     charge_bounds,
     leak_ranges,
@@ -38,6 +37,7 @@ from ..base import (
     threshold_range,
     whole_units,
 )
+from ..scheme import Scheme
 from . import nodes
 
 

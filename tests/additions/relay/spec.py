@@ -9,18 +9,17 @@ import numpy as np
 
 from ...fixed import Registers
 from ..base import (
-    METADATA,
     FloatNeuron,
     Interval,
     Levels,
     Quantized,
-    Scheme,
     bias_of,
     bias_ranges,
     register_problems,
     threshold_range,
     whole_units,
 )
+from ..scheme import METADATA, Scheme
 
 
 class RelaySpec:
