@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from .backends import simulate
 from .backends.reference import NIRModule
 from .errors import BackendError, InputError, UnsupportedError, Violation
 from .files import atomic_write, check_input
-from .graph import Node, read_graph, read_nir, write_graph, write_nir
+from .graph import read_graph, read_nir, write_graph, write_nir
+from .graph.digest import digest_of, facts_of
 from .graph.misread import Misreading, misreadings
-from .graph.nodes import Source, arrays_of
+from .graph.nodes import Source
+from .graph.readers import EVERYBODY, READERS
 from .graph.told import metadata_of
+from .neurons import fires
 from .neurons.scheme import METADATA
 from .program import Readout
 from .resources import versions
@@ -29,6 +33,9 @@ from .train.fold import Folded, fold
 
 SEED, SAMPLES, STEPS = 0, 8, 16
 """Of the random input; STEPS where the file says none."""
+BESIDE = ("our_metadata", "at_threshold")
+"""Rules about what changes no spike but on a tie: what only our metadata says, and > against >=."""
+REMEDY = "train what they can read, or name the readers that matter (--readers)"
 States = Mapping[str, Mapping[str, NDArray[Any]]]
 """Population -> variable -> (T, B, *shape)."""
 
@@ -46,6 +53,7 @@ def export_nir(
     metadata: Mapping[str, Any] | None = None,
     sample: NDArray[Any] | None = None,
     strict: bool = False,
+    readers: Sequence[str] = (),
 ) -> nir.NIRGraph:
     """A NIR graph that holds a model exactly, proven: read back from a file, it gives the model's spikes.
 
@@ -61,14 +69,16 @@ def export_nir(
         potential.
     metadata: more to remember, as text and numbers.
     sample: real input (T, B, *input_shape) for the proof.
-    strict: refuse what other readers would lose.
+    strict: refuse what would make another reader compute something else.   readers: those that count; all by default
+        (names as in graph/readers.py: "snnTorch", "Norse", "SpikingJelly", "Sinabs", "Rockpool", "nir.read").
     Raises: InputError; UnsupportedError with everything that NIR cannot hold, or (strict) that others would lose;
     BackendError if what was read back does not give the model's numbers.
     """
     source: Any
     if isinstance(model, NIRModule):
-        if dt is not None or input_shape is not None:
-            raise InputError("a model that import_nir rebuilt says dt and input_shape itself; leave them out")
+        said = [dt, input_shape, steps, input_low, input_high, input_quantum or None, readout, metadata]
+        if any(value is not None for value in said):
+            raise InputError("a model that import_nir rebuilt says all of that itself; leave those arguments out")
         graph, source = write_graph(model.reading), model
         names = {key: name for name, key in model.keys.items()}
     else:
@@ -91,7 +101,7 @@ def export_nir(
     def run(x: NDArray[np.float32]) -> States:
         return {names[name]: states for name, states in states_of(source, x).items()}
 
-    return prove(graph, run, sample, strict=strict)
+    return prove(graph, run, sample, strict=strict, readers=readers)
 
 
 def prove(
@@ -100,15 +110,17 @@ def prove(
     sample: NDArray[Any] | None = None,
     *,
     strict: bool = False,
+    readers: Sequence[str] = (),
 ) -> nir.NIRGraph:
-    """The graph with the proof in its metadata.
+    """The graph with the proof in its metadata, bound to what was proven by a digest.
 
     run: the model: input (T, B, ...) -> spikes and v of each population.   The others: see `export_nir`.
     Raises: BackendError if the file gives other numbers; UnsupportedError (strict); InputError for a wrong sample.
     """
-    lost = lost_by_others(graph)
-    if strict and lost:
-        violations = [Violation(m.node or "the file", f"{m.what} ({', '.join(m.who)})", "see inspect") for m in lost]
+    lost = lost_by_others(graph, readers)
+    changing = [m for m in lost if m.rule not in BESIDE]
+    if strict and changing:
+        violations = [Violation(m.node or "the file", f"{m.what} ({', '.join(m.who)})", REMEDY) for m in changing]
         raise UnsupportedError("other readers would lose something, and strict forbids that:", violations)
     inputs = {"random": random_input(graph)}
     if sample is not None:
@@ -119,7 +131,8 @@ def prove(
         write_nir(graph, file)
         again = read_nir(file)
     found = {name: _compare(again, run(x), x, name) for name, x in inputs.items()}
-    entry = {**metadata_of(graph), "proof": {**found, "versions": versions()}}
+    digest = digest_of(read_graph(again))
+    entry = {**metadata_of(graph), "proof": {**found, "versions": versions(), "digest": digest}}
     entry["lost_by_others"] = "\n".join(f"{m.node}: {m.what} ({', '.join(m.who)})" for m in lost)
     return nir.NIRGraph(graph.nodes, list(graph.edges), metadata={**graph.metadata, METADATA: entry}, type_check=False)
 
@@ -131,22 +144,27 @@ def write_proven(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
     """
     with atomic_write(path) as unproven:
         write_nir(graph, unproven)
-        wanted, got = read_graph(graph).nodes, read_graph(read_nir(unproven)).nodes
-        for one, other in zip_longest(wanted, got):
-            if not (one and other and _same(one, other)):
+        wanted, got = read_graph(graph), read_graph(read_nir(unproven))
+        for one, other in zip_longest(wanted.nodes, got.nodes):
+            if not (one and other and facts_of(one) == facts_of(other)):
                 name = next(n.name for n in (one, other) if n)
                 raise BackendError(f"{path}: not written, because '{name}' read back is not what was proven")
+        if (wanted.scheme, wanted.readout, wanted.inputs) != (got.scheme, got.readout, got.inputs):
+            raise BackendError(f"{path}: not written, because its metadata read back is not what was proven")
 
 
-def _same(one: Node, other: Node) -> bool:
-    arrays, found = arrays_of(one.operation), arrays_of(other.operation)
-    same = (one.name, one.inputs, one.shape, list(arrays)) == (other.name, other.inputs, other.shape, list(found))
-    return same and all(np.array_equal(array, found[key]) for key, array in arrays.items())
+def lost_by_others(graph: nir.NIRGraph, readers: Sequence[str] = ()) -> tuple[Misreading, ...]:
+    """What other readers would lose of a graph of ours.  readers: those that count; () for all.
 
-
-def lost_by_others(graph: nir.NIRGraph) -> tuple[Misreading, ...]:
-    """What other readers would lose of a graph of ours."""
-    return misreadings(graph, read_graph(graph))
+    Raises: InputError for an unknown reader.
+    """
+    known = {name.lower(): name for name in READERS}
+    if unknown := [name for name in readers if name.lower() not in known]:
+        raise InputError(f"unknown reader {', '.join(unknown)}; known are {', '.join(READERS)}")
+    wanted = [known[name.lower()] for name in readers] or [*READERS, EVERYBODY]
+    found = misreadings(graph, read_graph(graph))
+    kept = [replace(m, who=tuple(w for w in m.who if w in wanted)) for m in found]
+    return tuple(m for m in kept if m.who)
 
 
 def random_input(graph: nir.NIRGraph) -> NDArray[np.float32]:
@@ -164,8 +182,7 @@ def random_input(graph: nir.NIRGraph) -> NDArray[np.float32]:
 def _compare(graph: nir.NIRGraph, wanted: States, x: NDArray[np.float32], which: str) -> dict[str, Any]:
     """What was compared.  Raises: BackendError for the first population that differs, naming the first place."""
     trace = simulate(graph, x, "reference", ("spikes", "v"))
-    numbers = fired = 0
-    silent = []
+    neurons, numbers, fired, silent = read_graph(graph).neurons, 0, 0, []
     for name, states in wanted.items():
         for variable, values in states.items():
             got = trace.populations[name].data[variable]
@@ -178,7 +195,7 @@ def _compare(graph: nir.NIRGraph, wanted: States, x: NDArray[np.float32], which:
                 )
             numbers += values.size
         fired += int(np.abs(states["spikes"]).sum())
-        if not states["spikes"].any():
+        if fires(neurons[name]) and not states["spikes"].any():
             silent.append(name)
     entry: dict[str, Any] = {
         "steps": len(x),

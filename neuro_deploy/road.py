@@ -125,12 +125,12 @@ def train_run(
     return Trained(run.recipe.name, result.test_accuracy, time.perf_counter() - begin, out / TEST_INPUT)
 
 
-def export_run(run_dir: Path, path: Path, *, strict: bool = False) -> Exported:
+def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequence[str] = ()) -> Exported:
     """Export a run to NIR and prove the file: read back, it gives the folded model's spikes and potentials.
 
     The model with its batch norm, the folded float32 model and the file run on the whole test set, and the last two on
     random input too.  These must agree in every spike and potential; what folding changed is counted.
-    strict: refuse what other readers would lose.
+    strict, readers: as in `export_nir`.
     Raises: TrainingError, UnsupportedError, FileError; BackendError if the file does not give the same numbers.
     """
     from .proof import export_nir, lost_by_others, write_proven
@@ -153,13 +153,14 @@ def export_run(run_dir: Path, path: Path, *, strict: bool = False) -> Exported:
         metadata={"recipe": recipe.name},
         sample=x,
         strict=strict,
+        readers=readers,
     )
     write_proven(graph, path)
     trained, kept = states_of(run.model, x), states_of(folded.model, x)
     pairs = list(zip(trained.values(), kept.values(), strict=True))
     total = sum(before["spikes"].size for before, _ in pairs)
     changed = sum(int((before["spikes"] != after["spikes"]).sum()) for before, after in pairs)
-    return Exported(graph, total, changed, lost_by_others(graph))
+    return Exported(graph, total, changed, lost_by_others(graph, readers))
 
 
 def verify_graph(

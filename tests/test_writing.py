@@ -15,12 +15,14 @@ from torch import nn
 
 import neuro_deploy as nd
 from neuro_deploy import proof
+from neuro_deploy.cli import run
 from neuro_deploy.errors import BackendError, InputError, UnsupportedError
 from neuro_deploy.graph import read_graph, write_graph
 from neuro_deploy.graph.nodes import arrays_of
 from neuro_deploy.graph.told import assume
 from neuro_deploy.neurons import FloatNeuron, spec
 from neuro_deploy.neurons.torch import observe
+from neuro_deploy.program import Readout
 
 DT = networks.DT
 
@@ -72,7 +74,7 @@ def everything() -> nir.NIRGraph:
         ),
         "hard": neuron("lif", 4, 4, 7, beta=numbers(0.5, 0.9, 4, 4, 7), theta=numbers(0.3, 0.6, 4, 4, 7, seed=7)),
         "average": nir.AvgPool2d(np.array([2, 3]), np.array([1, 2]), np.array([1, 0])),
-        "gate": nir.Threshold(numbers(0.1, 0.4, 4, 5, 3, seed=8)),
+        "gate": neuron("lif", 4, 5, 3, beta=np.float32(0), theta=numbers(0.1, 0.4, 4, 5, 3, seed=8)),
         "sum": nir.SumPool2d(np.array([2, 1]), np.array([3, 1]), np.array([0, 0])),
         "flat": nir.Flatten({"input": np.array([4, 2, 3])}, 1, -1),
         "line": nir.Conv1d(6, numbers(-0.6, 0.7, 2, 4, 3, seed=9), 2, 1, 1, 1, numbers(-0.3, 0.4, 2, seed=10)),
@@ -256,9 +258,42 @@ def test_the_file_says_how_it_was_proven(tmp_path: Path) -> None:
     assert "cf" in (lost.decode() if isinstance(lost, bytes) else lost)
 
 
-def test_strict_refuses_what_others_would_lose() -> None:
+def test_strict_refuses_what_others_would_compute_otherwise() -> None:
     with pytest.raises(UnsupportedError, match=r"strict forbids(.|\n)*signed"):
         nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,), strict=True)
+    plain = nn.Sequential(nn.Linear(4, 5), nd.nn.LIF(0.8, 0.4, reset="hard")).eval()
+    with pytest.raises(UnsupportedError, match=r"1: r = 5 is ignored: .*Norse"):
+        nd.export_nir(plain, dt=1e-4, input_shape=(4,), strict=True)
+    graph = nd.export_nir(plain, dt=1e-4, input_shape=(4,), strict=True, readers=["snntorch"])
+    lost = graph.metadata["neuro_deploy"]["lost_by_others"]
+    assert "Norse" not in lost
+    with pytest.raises(UnsupportedError, match=r"no dt.*(snnTorch)"):
+        nd.export_nir(plain, dt=1e-3, input_shape=(4,), strict=True, readers=["snntorch"])
+    with pytest.raises(InputError, match=r"unknown reader brian; known are nir\.read, snnTorch"):
+        nd.export_nir(plain, dt=1e-3, input_shape=(4,), readers=["brian"])
+
+
+def test_a_proof_is_one_of_what_it_was_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever changes a number afterwards has no proof any more; another form of the same network keeps it."""
+    graph = nd.export_nir(Network().eval(), dt=0.003, input_shape=(6,))
+    nd.write_nir(graph, tmp_path / "x.nir")
+    nd.write_nir(write_graph(read_graph(graph)), tmp_path / "same.nir")
+    graph.nodes["fc2"].weight[3, 4] += np.float32(2**-20)
+    nd.write_nir(graph, tmp_path / "changed.nir")
+    said = {}
+    for name in ("x", "same", "changed"):
+        assert run(["inspect", str(tmp_path / f"{name}.nir"), "--no-targets"]) == 0
+        said[name] = " ".join(capsys.readouterr().out.split())
+    assert "0 differ from the model's" in said["x"] and "0 differ from the model's" in said["same"]
+    assert "proof in this file is of another network" in said["changed"]
+
+
+def test_a_population_that_never_fires_is_no_proof_of_its_spikes() -> None:
+    still = nn.Sequential(
+        nn.Linear(4, 5), nd.nn.LIF(0.8, 1e4, reset="hard"), nn.Linear(5, 2), nd.nn.Integrator(0.5)
+    ).eval()
+    graph = nd.export_nir(still, dt=1e-4, input_shape=(4,))
+    assert graph.metadata["neuro_deploy"]["proof"]["random"]["silent"] == "1"
 
 
 def test_a_proof_that_fails_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +311,13 @@ def test_a_proof_that_fails_names_the_place(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_arguments_of_export_are_explained() -> None:
     model = nd.import_nir(everything())
-    with pytest.raises(InputError, match="says dt and input_shape itself"):
+    with pytest.raises(InputError, match="says all of that itself"):
         nd.export_nir(model, dt=0.1)
+    for told in ({"steps": 5}, {"input_low": 0.0}, {"metadata": {"a": 1}}, {"readout": Readout("cf")}):
+        with pytest.raises(InputError, match="leave those arguments out"):
+            nd.export_nir(model, **told)  # type: ignore[arg-type]
+    for key in ("reset", "fires", "rounds", "family", "proof"):
+        with pytest.raises(InputError, match=f"metadata must not hold {key}"):
+            nd.export_nir(Network().eval(), dt=0.1, input_shape=(6,), metadata={key: "subtract"})
     with pytest.raises(InputError, match="say dt"):
         nd.export_nir(Network())

@@ -105,6 +105,8 @@ def simulate(
         _check_names(kept, [*(e.name for e in source.encoders), *(p.name for p in source.populations)])
     job = Job(x[:, :samples], record, dt, timeout, progress, kept, strict)
     trace = runner.run(source, job)
+    if isinstance(source, ChipProgram):
+        trace = replace(trace, provenance={**trace.provenance, **source.report.get("scheme", {})})
     trace = trace if kept is None else _only(trace, kept)
     if not any(recording.data for recording in trace.populations.values()):
         raise InputError(f"nothing to record: {', '.join(trace.populations)} show none of {', '.join(record)}")

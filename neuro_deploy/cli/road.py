@@ -12,6 +12,7 @@ from rich.markup import escape
 from ..errors import BackendError, InputError
 from ..files import read_input
 from ..graph import read_graph, read_nir
+from ..neurons.scheme import METADATA
 from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, progress, say
@@ -57,7 +58,10 @@ def train(
 def export(
     run: Path = typer.Argument(help="A run directory of 'train'."),
     nir: Path = typer.Option(..., "--nir", help="The NIR file to write."),
-    strict: bool = typer.Option(False, "--strict", help="Refuse what other readers of the file would lose."),
+    strict: bool = typer.Option(False, "--strict", help="Refuse what would make other readers compute something else."),
+    readers: str = typer.Option(
+        "", "--readers", help="The readers that count, such as 'snnTorch,Norse'; default: all."
+    ),
 ) -> None:
     """Export a trained network to NIR, and prove that the file gives the same spikes, on the test set and at random.
 
@@ -67,12 +71,16 @@ def export(
     """
     from ..road import export_run
 
-    result = export_run(run, nir, strict=strict)
+    result = export_run(run, nir, strict=strict, readers=names(readers))
     say(
         f"wrote {nir}: on the test set the file's {result.spikes:,} spike counts and potentials equal the folded "
         f"model's, every one of them"
     )
     say(f"folding the batch norm changed {result.changed} of {result.spikes:,} spike counts")
+    proof = result.graph.metadata[METADATA]["proof"]
+    for which, text in (("random", "random input"), ("sample", "the test set")):
+        if silent := proof[which].get("silent"):
+            say(f"[yellow]not shown by {text}, where it never fires: {escape(silent)}[/yellow]")
     for found in result.lost:
         say(f"[yellow]other readers: {escape(found.node or 'the file')}: {escape(found.what)}[/yellow]")
 

@@ -17,6 +17,7 @@ from .reading import Reading
 
 STOCK, SNNTORCH, NORSE, JELLY = "nir.read", "snnTorch", "Norse", "SpikingJelly"
 SINABS, ROCKPOOL, EVERYBODY = "Sinabs", "Rockpool", "everybody else"
+READERS = (STOCK, SNNTORCH, NORSE, JELLY, SINABS, ROCKPOOL)
 
 FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 LEAKING = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)

@@ -15,8 +15,10 @@ from .nesting import Shape
 from .nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
 from .reading import Node, Reading
 
-OF_A_FOREIGN_FILE = ("reset", "rounds", "fires", "family")
+OF_A_FOREIGN_FILE = ("rounds", "family")
 """Entries of our metadata that a graph of our own nodes does not need: those say it themselves."""
+OURS = {"discretization": "forward Euler", "reset": "value", "fires": ">"}
+"""What our own nodes are written for."""
 
 
 def write_graph(reading: Reading) -> nir.NIRGraph:
@@ -45,8 +47,7 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
 def _metadata(reading: Reading) -> dict[str, Any]:
     told = reading.metadata.get(METADATA, {})
     kept = {key: value for key, value in told.items() if key not in OF_A_FOREIGN_FILE}
-    if "discretization" in kept:
-        kept["discretization"] = "forward Euler"
+    kept |= {key: value for key, value in OURS.items() if key in kept}
     return {**reading.metadata, METADATA: {**kept, "dt": reading.dt}}
 
 

@@ -62,7 +62,8 @@ def compile(
     if scale == "calibrated" and calibrate is None:
         raise InputError("scale 'calibrated' needs calibration input; give --calibrate INPUT.npz (or calibrate=...)")
     chip = target if isinstance(target, Target) else load_target(target)
-    network = compose(read_graph(graph, dt))
+    reading = read_graph(graph, dt)
+    network = compose(reading)
     if max_steps is None:
         max_steps = network.steps or DEFAULT_MAX_STEPS
     if not _whole(max_steps) or max_steps < 1:
@@ -81,7 +82,8 @@ def compile(
     attempt = best_attempt(network, known, chip, options)
     refuse(network, known, chip, options, attempt, bad)
     program = attempt.program(network, chip, options)
-    return replace(program, report=_report(program, attempt, chip, known))
+    report = _report(program, attempt, chip, known)
+    return replace(program, report={**report, "scheme": reading.scheme.told()})
 
 
 def _weight_bits(given: int | None, chip: Target) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError, UnsupportedError
 from ..graph import Node, Reading, read_graph
 from ..graph.algebra import convolution, pooling
+from ..graph.digest import digest_of
 from ..graph.misread import misreadings
 from ..graph.nesting import Shape
 from ..graph.nodes import Convolution, Dense, Pool, arrays_of
@@ -61,11 +62,28 @@ def _meaning(graph: nir.NIRGraph, reading: Reading, dt_from: str) -> dict[str, A
         "dt": reading.dt,
         "dt_from": dt_from or ("the file's metadata" if "dt" in metadata_of(graph) else "--dt"),
         "family": told_of(graph).family,
+        "proof": _proof(graph, reading),
         "scheme": asdict(reading.scheme),
         "steps": reading.steps,
         "readout": plain(reading.readout) if reading.readout else None,
         "input_range": asdict(reading.input_range) if reading.input_range else None,
     }
+
+
+def _proof(graph: nir.NIRGraph, reading: Reading) -> dict[str, Any] | None:
+    """What the file says of its own proof, and whether it is a proof of this network."""
+    told = metadata_of(graph).get("proof")
+    if not isinstance(told, Mapping):
+        return None
+    runs = {key: dict(value) for key, value in told.items() if isinstance(value, Mapping) and "differences" in value}
+    plainly = {
+        key: {k: v.item() if isinstance(v, np.generic) else v for k, v in run.items()} for key, run in runs.items()
+    }
+    return {"holds": _text(told.get("digest")) == digest_of(reading), "runs": plainly}
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _read(reading: Reading) -> dict[str, dict[str, Any]]:

@@ -88,6 +88,22 @@ def _meaning(facts: Facts) -> Iterator[RenderableType]:
         yield Text(f"input in [{known['low']:g}, {known['high']:g}]{grid}")
 
 
+def _proof(facts: Facts) -> Iterator[RenderableType]:
+    """The export's own proof."""
+    proof = facts.get("proof")
+    if not proof:
+        return
+    if not proof["holds"]:
+        yield Text("the proof in this file is of another network: it was changed after its export", "bold yellow")
+        return
+    for which, run in proof["runs"].items():
+        compared = f"{number(run['numbers'])} numbers, {number(run['spikes'])} spikes"
+        silent = f"; never fired: {run['silent']}" if run.get("silent") else ""
+        yield Text(
+            f"proven at export on {which} input: {compared}, {run['differences']} differ from the model's{silent}"
+        )
+
+
 def _families(facts: Facts) -> Iterator[RenderableType]:
     """Whose conventions the file's numbers fit, why, and what the network does in each reading."""
     if not facts["families"]:
@@ -154,5 +170,5 @@ def _targets(facts: Facts) -> Iterator[RenderableType]:
     yield table("Where it compiles", ("target", "", "for", "how, or why not"), rows)
 
 
-SECTIONS = (_nodes, _problem, _meaning, _families, _hints, _misreadings, _targets)
+SECTIONS = (_nodes, _problem, _meaning, _proof, _families, _hints, _misreadings, _targets)
 """What is shown, in this order.  A further section is one more function here that reads one more entry of the facts."""

@@ -24,7 +24,10 @@ from .layers import affine, flatten
 
 Model = nn.Module | Folded
 INPUT, OUTPUT = "input", "output"
-RESERVED = ("schema", "version", "dt", "discretization", "steps", "input", "readout", "proof", "lost_by_others")
+RESERVED = (
+    *("schema", "version", "dt", "discretization", "reset", "fires", "rounds", "family", "kind"),
+    *("steps", "input", "readout", "proof", "lost_by_others"),
+)
 """Our own keys of the graph's metadata."""
 
 
@@ -89,6 +92,7 @@ def told_graph(
 ) -> dict[str, Any]:
     """Our metadata of a graph (see `neuro_deploy.proof.export_nir` for the arguments)."""
     told: dict[str, Any] = {"schema": 1, "version": __version__, "dt": dt, "discretization": "forward Euler"}
+    told |= {"reset": "value", "fires": ">"}
     if steps is not None:
         told["steps"] = steps
     if input_low is not None and input_high is not None:

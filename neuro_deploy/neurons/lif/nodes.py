@@ -32,7 +32,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
     Raises: UnsupportedError for metadata that contradicts the node.
     """
     if type(node) is nir.Threshold:
-        theta = scheme.level(node.threshold)
+        theta = node.threshold if told_kind(node) else scheme.level(node.threshold)
         return FloatNeuron("lif", np.shape(theta), {"beta": np.asarray(0.0), "theta": theta})
     kind = told_kind(node)
     if type(node) not in FIRING or kind not in (None, "lif") or (kind is None and scheme.reset != "value"):
@@ -86,7 +86,7 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
     kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]
     metadata = {METADATA: {"kind": "lif", "dt": dt, **{key: storable(neuron.params[key]) for key in kept}}}
     if set(neuron.params) == {"beta", "theta"} and not beta.any():
-        return nir.Threshold(threshold=stored(full("theta")))
+        return nir.Threshold(threshold=stored(full("theta")), metadata={METADATA: {"kind": "lif", "dt": dt}})
     common = {"v_threshold": stored(full("theta")), "v_reset": reset, "metadata": metadata}
     drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
     if np.all(beta == 1) and "beta_syn" not in neuron.params and not drift.any():
