@@ -79,16 +79,16 @@ def told_of(graph: nir.NIRGraph) -> Told:
 
 def _checked(entry: Mapping[str, Any], title: str) -> Told:
     try:
-        return Told.model_validate(_plain(entry))
+        return Told.model_validate(plain_metadata(entry))
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise InputError("\n".join([title, *lines])) from error
 
 
-def _plain(value: Any) -> Any:
+def plain_metadata(value: Any) -> Any:
     """Metadata as Python types."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain_metadata(v) for k, v in value.items()}
     value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
