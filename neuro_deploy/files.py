@@ -8,12 +8,15 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 
 from .errors import FileError, FormatError, InputError
+
+NetworkInput: TypeAlias = np.ndarray[Any, Any] | Mapping[str, np.ndarray[Any, Any]]
+"""What a network gets: (T, B, ...), or of each of several inputs by name."""
 
 
 def _reason(error: OSError) -> str:
@@ -104,14 +107,15 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
         raise FormatError(f"{file}: not an .npz file, or damaged ({type(error).__name__}: {error})") from error
 
 
-def join_inputs(
-    inputs: Mapping[str, np.ndarray[Any, Any]], shapes: Mapping[str, tuple[int, ...]] | None = None
-) -> np.ndarray[Any, Any]:
+def join_inputs(inputs: NetworkInput, shapes: Mapping[str, tuple[int, ...]] | None = None) -> np.ndarray[Any, Any]:
     """Several inputs (T, B, ...) as one (T, B, N): flat, in alphabetical order of their names; one stays as it is.
 
+    inputs: by name, or an array that is one already.
     shapes: the names and shapes (without T and B) that a network takes, to check them; None: anything.
     Raises: InputError for names or shapes that do not fit, or different T or B.
     """
+    if not isinstance(inputs, Mapping):
+        return np.asarray(inputs)
     wrong = [name for name in inputs if shapes is not None and name not in shapes]
     missing = [name for name in shapes or () if name not in inputs]
     if wrong or missing or not inputs:
@@ -130,21 +134,23 @@ def join_inputs(
     return np.concatenate([x.reshape(*x.shape[:2], -1) for x in arrays], axis=2)
 
 
-def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+def read_input(path: str | os.PathLike[str]) -> tuple[NetworkInput, np.ndarray[Any, Any] | None]:
     """The arrays `input` (T, B, ...) and, if there, `label` (B,) of an .npz file.
 
-    A network with several inputs gets arrays named `input.NAME`, which are joined (see `join_inputs`).
-    Raises: FileError, FormatError; InputError for a missing, non-numeric, empty or non-finite input, or labels of
-    another length.
+    For a network with several inputs the file has arrays named `input.NAME` instead: they come as {NAME: array}, and
+    `join_inputs` compares the names with those of the network.
+    Raises: FileError, FormatError; InputError for a missing, non-numeric, empty or non-finite input, for both kinds at
+    once, or for labels of another length.
     """
     arrays = read_npz(path)
     several = {name.removeprefix("input."): x for name, x in arrays.items() if name.startswith("input.")}
-    if several and "input" not in arrays:
-        arrays["input"] = join_inputs(several)
-    if "input" not in arrays:
+    if several and "input" in arrays:
+        names = ", ".join(f"'input.{name}'" for name in sorted(several))
+        raise InputError(f"{path}: holds 'input' and {names}; give the input either as one array or by name")
+    if not several and "input" not in arrays:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise InputError(f"{path}: no array named 'input' of shape (T, B, ...); found {found}")
-    x = arrays["input"]
+    x = join_inputs(several) if several else arrays["input"]
     check_input(x, str(path))
     label = arrays.get("label")
     if label is not None and (label.shape != (x.shape[1],) or label.dtype.kind not in "iu"):
@@ -152,7 +158,7 @@ def read_input(path: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.n
             f"{path}: 'label' must be {x.shape[1]} integers, one per sample of 'input' (T, B, ...) = {x.shape}, "
             f"got {label.dtype} {label.shape}"
         )
-    return x, label
+    return several or x, label
 
 
 def check_input(x: np.ndarray[Any, Any], where: str) -> None:

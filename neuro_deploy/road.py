@@ -16,7 +16,7 @@ from .backends import simulate
 from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
 from .errors import InputError, RecipeError
-from .files import write_npz
+from .files import NetworkInput, join_inputs, write_npz
 from .graph import read_graph
 from .graph.misread import Misreading
 from .lower import compile
@@ -166,7 +166,7 @@ def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequ
 def verify_graph(
     graph: nir.NIRGraph,
     target: str,
-    x: NDArray[Any],
+    x: NetworkInput,
     label: NDArray[Any] | None = None,
     *,
     lava_samples: int = MOST_LAVA_SAMPLES,
@@ -176,15 +176,16 @@ def verify_graph(
 ) -> Verified:
     """Compile, run in float, in sim and (for the first lava_samples samples; 0: not at all) in Lava, and judge.
 
-    options: more arguments of `compile`.
+    x: (T, B, ...), or that of each of several inputs by name.   options: more arguments of `compile`.
     Raises: InputError, UnsupportedError, BackendError.
     """
     if lava_samples < 0:
         raise InputError(f"--lava-samples must be 0 or more, got {lava_samples}")
     clock, dt = Clock(), (options or {}).get("dt")
     with clock.stage("compile"):
-        given = dict(options or {})
-        if given.get("scale") == "calibrated" or read_graph(graph, dt).input_range is None:
+        given, reading = dict(options or {}), read_graph(graph, dt)
+        x = join_inputs(x, dict(reading.inputs))
+        if given.get("scale") == "calibrated" or reading.input_range is None:
             given.setdefault("calibrate", x)
         program = compile(graph, target, max_steps=len(x), **given)
     with clock.stage("reference"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 import torch
 
 import neuro_deploy as nd
-from neuro_deploy.errors import InputError, UnsupportedError
+from neuro_deploy.comparison.margins import margins
+from neuro_deploy.errors import FormatError, InputError, UnsupportedError
 from neuro_deploy.files import read_input
 from neuro_deploy.graph import read_graph
+from neuro_deploy.program.data import plain
+from neuro_deploy.road import verify_graph
 
 DT = networks.DT
 SEED = 4
@@ -147,7 +151,7 @@ def two_sided() -> nir.NIRGraph:
     return networks.graph(nodes, [*ways, ("fc", "last"), ("last", "a"), ("lif", "b")])
 
 
-def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+def test_several_inputs_and_outputs() -> None:
     graph = two_sided()
     x = {
         "image": np.random.default_rng(SEED).uniform(0, 1, (9, 4, 2, 3)).astype(np.float32),
@@ -180,8 +184,6 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     first, second = nd.simulate(program, x, "sim"), nd.simulate(program, joined, "sim")
     np.testing.assert_array_equal(first.populations["last"].data["spikes"], second.populations["last"].data["spikes"])
     assert first.populations["last"].data["spikes"].any()
-    np.savez(tmp_path / "x.npz", **{f"input.{name}": values for name, values in x.items()})
-    np.testing.assert_array_equal(read_input(tmp_path / "x.npz")[0], joined)
 
 
 def test_inputs_that_are_not_those_of_the_network_are_refused() -> None:
@@ -192,8 +194,58 @@ def test_inputs_that_are_not_those_of_the_network_are_refused() -> None:
             nd.simulate(source, {"image": image, "acton": action}, backend)
         with pytest.raises(InputError, match="others"):
             nd.simulate(source, {"image": image[:1], "action": action}, backend)
-    with pytest.raises(InputError, match=r"input 'image': expected shape \(T, B, 2, 3\), got \(2, 1, 6\)"):
-        nd.simulate(graph, {"image": image.reshape(2, 1, 6), "action": action}, "reference")
+        with pytest.raises(InputError, match=r"input 'image': expected shape \(T, B, 2, 3\), got \(2, 1, 6\)"):
+            nd.simulate(source, {"image": image.reshape(2, 1, 6), "action": action}, backend)
+        with pytest.raises(InputError, match=r"input 'action': expected shape \(T, B, 4\), got \(2, 1, 2, 3\)"):
+            nd.simulate(source, {"action": image, "image": action}, backend)
+
+
+def test_several_inputs_come_by_name_on_every_road(tmp_path: Path) -> None:
+    """An .npz of `input.NAME` arrays: compile, simulate, margins and verify join them by the network's names."""
+    rng, graph = np.random.default_rng(SEED), two_sided()
+    x = {"image": rng.uniform(0, 1, (9, 4, 2, 3)).astype(np.float32), "action": rng.uniform(0, 1, (9, 4, 4))}
+    joined = np.concatenate([x["action"], x["image"].reshape(9, 4, 6)], axis=2)
+    np.savez(tmp_path / "x.npz", **{f"input.{name}": values for name, values in x.items()}, label=np.zeros(4, int))
+    read, label = read_input(tmp_path / "x.npz")
+    assert isinstance(read, dict) and sorted(read) == ["action", "image"] and label is not None
+    wrong = {"image": x["image"], "touch": x["action"]}
+    calls: list[Any] = [
+        lambda given: nd.compile(graph, calibrate=given, max_steps=9).digest,
+        lambda given: margins(nd.compile(graph, max_steps=9), given).to_dict(),
+        lambda given: verify_graph(graph, "loihi2", given, label, lava_samples=0).verdict.to_dict(),
+    ]
+    for call in calls:
+        assert call(read) == call(joined)
+        with pytest.raises(InputError, match=r"inputs image, touch are not those of the network \(action, image\)"):
+            call(wrong)
+    np.savez(tmp_path / "both.npz", **{"input": joined, "input.image": x["image"]})
+    with pytest.raises(InputError, match=r"both\.npz: holds 'input' and 'input\.image'"):
+        read_input(tmp_path / "both.npz")
+
+
+def test_a_program_knows_its_inputs(tmp_path: Path) -> None:
+    """Their names and shapes are in its file and its digest; a program of one input has no such entry."""
+    program = nd.compile(two_sided(), max_steps=9)
+    assert program.inputs == {"action": (4,), "image": (2, 3)}
+    nd.save_program(program, tmp_path / "p.h5")
+    assert nd.load_program(tmp_path / "p.h5").encoders == program.encoders
+    renamed = (("action", (4,)), ("picture", (2, 3)))
+    assert replace(program, encoders=(replace(program.encoders[0], parts=renamed),)).digest != program.digest
+    with pytest.raises(FormatError, match=r"action\+image: its parts {'action': \(4,\)} do not make its shape \(10,\)"):
+        replace(program, encoders=(replace(program.encoders[0], parts=renamed[:1]),))
+    one = nd.compile(networks.chain())
+    assert one.inputs == {"input": (12,)} and "parts" not in plain(one.encoders[0])
+
+
+def test_names_of_inputs_may_hold_a_plus() -> None:
+    """`a+b` beside `c` is not `a` beside `b+c`."""
+    nodes = {"a+b": given(3), "c": given(3), "lif": lif(3), "output": sent(3)}
+    graph = networks.graph(nodes, [("a+b", "lif"), ("c", "lif"), ("lif", "output")])
+    x = np.zeros((2, 1, 3))
+    for source, backend in ((graph, "reference"), (nd.compile(graph), "sim")):
+        nd.simulate(source, {"a+b": x, "c": x}, backend)
+        with pytest.raises(InputError, match=r"inputs a, b\+c are not those of the network \(a\+b, c\)"):
+            nd.simulate(source, {"a": x, "b+c": x}, backend)
 
 
 def scalars() -> nir.NIRGraph:
@@ -257,3 +309,43 @@ def test_parameters_that_no_neuron_can_have_are_named() -> None:
         nd.import_nir(graph)
     assert [v.node for v in caught.value.violations] == ["one", "two"]
     assert "one: LIF: beta must be within [0, 1], got -" in str(caught.value) and "the dt that" in str(caught.value)
+
+
+def test_an_input_of_the_network_gets_nothing_from_its_nodes() -> None:
+    """Nested Inputs may: they pass on what they get."""
+    nodes = {"in": given(3), "l": lif(3), "k": lif(3, 5), "output": sent(3)}
+    edges = [("in", "l"), ("l", "k"), ("l", "in"), ("k", "in"), ("k", "output")]
+    with pytest.raises(UnsupportedError, match=r"in: an Input gets something from 'l', 'k'.*; join behind it"):
+        read_graph(networks.graph(nodes, edges))
+    inner = nest({"i": given(3), "l": lif(3), "o": sent(3)}, [("i", "l"), ("l", "i"), ("l", "o")])
+    fed = {"in": given(3), "g": inner, "output": sent(3)}
+    assert read_graph(networks.graph(fed, list(itertools.pairwise(fed)))).neurons.keys() == {"g.l"}
+
+
+@pytest.mark.parametrize("first", ["a", "a.b"])
+def test_two_nodes_of_one_name_once_inlined_are_refused(first: str) -> None:
+    """Whichever stands first in the file."""
+    inner = nest({"i": given(3), "b": nir.Scale(np.full(3, 5, "f4")), "o": sent(3)}, [("i", "b"), ("b", "o")])
+    both = {"a": inner, "a.b": lif(3)}
+    nodes = {"in": given(3), first: both[first], **both, "output": sent(3)}
+    with pytest.raises(
+        UnsupportedError, match=r"^cannot read the graph\n  a.b: two nodes have this name, once inlined"
+    ):
+        read_graph(networks.graph(nodes, [("in", "a"), ("a", "a.b"), ("a.b", "output")]))
+
+
+def test_the_joined_input_does_not_take_a_nodes_name() -> None:
+    def graph(name: str) -> nir.NIRGraph:
+        nodes = {"a": given(3), "b": given(3), name: lif(3), "output": sent(3)}
+        return networks.graph(nodes, [("a", name), ("b", name), (name, "output")], input={"low": 0.0, "high": 2.0})
+
+    rng = np.random.default_rng(SEED)
+    x = {name: rng.uniform(0, 2, (9, 4, 3)).astype(np.float32) for name in "ab"}
+    assert {n.name for n in read_graph(graph("a+b")).nodes} == {"a", "b", "a+b", "a+b.in", "a+b_", "output"}
+    for backend in ("reference", "sim"):
+        want, got = (
+            nd.simulate(g if backend == "reference" else nd.compile(g, max_steps=9), x, backend).populations[name].data
+            for name, g in (("n", graph("n")), ("a+b", graph("a+b")))
+        )
+        assert want["spikes"].any()
+        np.testing.assert_array_equal(got["spikes"], want["spikes"])

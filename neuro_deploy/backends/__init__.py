@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
-from ..files import check_input, join_inputs
-from ..graph import joined_name, read_graph
+from ..files import NetworkInput, check_input, join_inputs
+from ..graph import read_graph
 from ..program import ChipProgram
 from ..trace import VARIABLES, Trace
 from .base import Backend, Job, Progress, quiet
@@ -53,7 +53,7 @@ def load_backend(name: str) -> Backend:
 
 def simulate(
     source: ChipProgram | nir.NIRGraph,
-    x: NDArray[Any] | Mapping[str, NDArray[Any]],
+    x: NetworkInput,
     backend: str = "sim",
     record: Sequence[str] = ("spikes", "v", "u"),
     samples: int | None = None,
@@ -87,7 +87,7 @@ def simulate(
     unknown = [name for name in record if name not in VARIABLES]
     if unknown or not record:
         raise InputError(f"cannot record {', '.join(unknown) or 'nothing'}; choose from {', '.join(VARIABLES)}")
-    x = _joined(source, x, dt) if isinstance(x, Mapping) else np.asarray(x)
+    x = _joined(source, x, dt)
     check_input(x, "input")
     if samples is not None and (not isinstance(samples, int) or not 1 <= samples <= x.shape[1]):
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
@@ -113,13 +113,11 @@ def simulate(
     return trace
 
 
-def _joined(source: ChipProgram | nir.NIRGraph, x: Mapping[str, NDArray[Any]], dt: float | None) -> NDArray[Any]:
+def _joined(source: ChipProgram | nir.NIRGraph, x: NetworkInput, dt: float | None) -> NDArray[Any]:
     """Several inputs as the source's one.  Raises: InputError for other names or shapes."""
-    if not isinstance(source, ChipProgram):
-        return join_inputs(x, dict(read_graph(source, dt).inputs))
-    if joined_name(x) != source.encoders[0].name:
-        raise InputError(f"inputs {', '.join(x)} are not those of the program ({source.encoders[0].name})")
-    return join_inputs(x)
+    if not isinstance(x, Mapping):
+        return np.asarray(x)
+    return join_inputs(x, source.inputs if isinstance(source, ChipProgram) else dict(read_graph(source, dt).inputs))
 
 
 def _only(trace: Trace, names: tuple[str, ...]) -> Trace:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from ..errors import BackendError, InputError
-from ..files import read_input
+from ..files import join_inputs, read_input
 from ..program import ChipProgram
 from .show import load_any, out, progress
 
@@ -37,7 +37,7 @@ def margins(
     chip = load_any(program)
     if not isinstance(chip, ChipProgram):
         raise BackendError(f"{program}: is not a ChipProgram; make one with 'neuro_deploy compile'")
-    x, _ = read_input(input_)
+    x = join_inputs(read_input(input_)[0], chip.inputs)
     if samples is not None and not 1 <= samples <= x.shape[1]:
         raise InputError(f"samples must be in [1, {x.shape[1]}] for this input, got {samples}")
     with progress(f"sim: {program.name}") as update:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..backends import simulate
 from ..backends.base import Progress, quiet
 from ..errors import InputError
-from ..files import check_input
+from ..files import NetworkInput, check_input, join_inputs
 from ..fixed import Ints, Registers
 from ..neurons import spec
 from ..neurons.base import Levels
@@ -116,11 +116,12 @@ class Margins:
 
 
 def margins(
-    program: ChipProgram, x: NDArray[Any] | None = None, *, trace: Trace | None = None, progress: Progress = quiet
+    program: ChipProgram, x: NetworkInput | None = None, *, trace: Trace | None = None, progress: Progress = quiet
 ) -> Margins:
     """How near the potentials come to the firing levels, which neurons are idle, how full the registers are.
 
-    x: float input (T, B, *shape); the backend "sim" runs it, some samples at a time.
+    x: float input (T, B, *shape), or that of each of several inputs by name; the backend "sim" runs it, some samples
+        at a time.
     trace: or a recorded integer run of this program, with spikes and h (and v and u, for their registers).
     progress: called with (samples done, of how many).
     Raises: InputError for neither or both, for another program's trace, or for one that recorded too little.
@@ -134,7 +135,8 @@ def margins(
         _add(tallies, trace)
         kept = tuple(tally.result() for name, tally in tallies.items() if name in trace.populations)
         return Margins(trace.steps, trace.batch, unit, kept)
-    x = np.asarray(x)
+    assert x is not None
+    x = join_inputs(x, program.inputs)
     check_input(x, "input")
     steps, samples = x.shape[:2]
     names = tuple(tallies)

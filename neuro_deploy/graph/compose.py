@@ -16,9 +16,9 @@ from ..program import Readout
 from ..wiring import Conv, Wiring
 from ..wiring import Dense as DenseWiring
 from . import algebra
-from .nesting import Shape
+from .nesting import Shape, unused
 from .nodes import Convolution, Delay, Dense, Diagonal, Pool, Slice, Source
-from .reading import InputRange, Node, Reading, unused
+from .reading import InputRange, Node, Reading
 from .timing import place
 
 Floats = NDArray[np.float64]
@@ -29,10 +29,11 @@ ONE = "one"
 
 @dataclass(frozen=True)
 class ComposedInput:
-    """An input of the network."""
+    """An input of the network.  parts: name and shape of each Input of the file, where this one joins several."""
 
     name: str
     shape: Shape
+    parts: tuple[tuple[str, Shape], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,7 +283,8 @@ def _placed(reading: Reading, drives: Mapping[str, _Value], biases: Mapping[str,
         params = {"beta": np.zeros((), np.float32), "theta": np.full((), 0.5, np.float32)}
         neurons = {one: FloatNeuron("lif", (1,), params), **neurons}
         biases, drives = {one: np.ones(1), **biases}, {one: _Value({}, {}, {}), **drives}
-    inputs = tuple(ComposedInput(n.name, n.shape) for n in reading.nodes if isinstance(n.operation, Source))
+    parts = reading.inputs if len(reading.inputs) > 1 else ()
+    inputs = tuple(ComposedInput(n.name, n.shape, parts) for n in reading.nodes if isinstance(n.operation, Source))
     edges = [(source, target, delay) for target, drive in drives.items() for source, delay, _ in drive.terms]
     latency = place([i.name for i in inputs], list(neurons), edges)
     names: dict[str, int] = {}

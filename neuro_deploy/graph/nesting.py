@@ -75,6 +75,7 @@ def flat(graph: nir.NIRGraph) -> Flat:
             shapes[name] = shape
     if not names:
         violations.append(Violation("graph", "has no Input node", "put one where the network's input enters"))
+    violations += _fed(names, edges)
     if violations:
         raise UnsupportedError(TITLE, violations)
     inputs = tuple(shapes.items())
@@ -83,6 +84,18 @@ def flat(graph: nir.NIRGraph) -> Flat:
     if len(inputs) > 1:
         nodes, edges = _joined(nodes, edges, inputs)
     return Flat(nodes, tuple(edges), inputs, graphs)
+
+
+def _fed(inputs: Iterable[str], edges: Iterable[Edge]) -> Iterable[Violation]:
+    """Inputs of the network that get something from its nodes."""
+    senders: dict[str, list[str]] = {name: [] for name in inputs}
+    for source, target in edges:
+        if target in senders:
+            senders[target].append(f"'{source}'")
+    for name, found in senders.items():
+        if found:
+            what = f"an Input gets something from {', '.join(found)}, but sends what comes from outside"
+            yield Violation(name, what, "join behind it: lead both to the node that it feeds")
 
 
 def _inlined(
@@ -94,24 +107,28 @@ def _inlined(
     violations: list[Violation] = []
     entry: dict[str, str] = {}
     leave: dict[str, str] = {}
+
+    def put(whole: str, node: Any) -> None:
+        if whole in nodes:
+            violations.append(Violation(whole, "two nodes have this name, once inlined", "rename one"))
+        nodes[whole] = node
+
     if depth > DEEPEST:
         return nodes, edges, [Violation(prefix[:60], f"is nested deeper than {DEEPEST} graphs", "flatten it")]
     for name, node in graph.nodes.items():
         whole = prefix + str(name)
         if not isinstance(node, nir.NIRGraph) or told_kind(node) is not None:
             port = depth > 0 and type(node) in (nir.Input, nir.Output)
-            nodes[whole] = Port(shape_told(node), type(node) is nir.Input, node.metadata) if port else node
+            put(whole, Port(shape_told(node), type(node) is nir.Input, node.metadata) if port else node)
             continue
         graphs[whole] = node.metadata
         inner, ways, found = _inlined(node, f"{whole}.", depth + 1, graphs)
         violations += found
-        violations += [
-            Violation(n, "two nodes have this name, once inlined", "rename one") for n in inner if n in nodes
-        ]
-        nodes |= inner
+        for inside in inner.items():
+            put(*inside)
         edges += ways
         for kind, table in ((nir.Input, entry), (nir.Output, leave)):
-            ports = [f"{whole}.{n}" for n, inside in node.nodes.items() if type(inside) is kind]
+            ports = [f"{whole}.{n}" for n, held in node.nodes.items() if type(held) is kind]
             table[str(name)] = ports[0] if len(ports) == 1 else ""
     for source, target in ((str(a), str(b)) for a, b in graph.edges):
         for name, table, what in ((source, leave, "Output"), (target, entry, "Input")):
@@ -124,8 +141,8 @@ def _inlined(
 
 
 def _joined(nodes: dict[str, Any], edges: list[Edge], inputs: Iterable[tuple[str, Shape]]) -> tuple[Any, list[Edge]]:
-    """One Input, whose name is those of all joined by +, with a Part of it at the place of each."""
-    joined, start = joined_name(name for name, _ in inputs), 0
+    """One Input, whose name is those of all joined by + (longer where a node has that), with a Part for each."""
+    joined, start = unused(joined_name(name for name, _ in inputs), nodes), 0
     parts: dict[str, Any] = {}
     for name, shape in inputs:
         parts[name] = Part(start, shape, nodes[name].metadata)
@@ -137,6 +154,14 @@ def _joined(nodes: dict[str, Any], edges: list[Edge], inputs: Iterable[tuple[str
 def joined_name(names: Iterable[str]) -> str:
     """The name of the joined input of several: theirs in alphabetical order, joined by +."""
     return "+".join(sorted(names))
+
+
+def unused(name: str, taken: Iterable[str]) -> str:
+    """The name, or one made longer by underscores that is not taken."""
+    names = set(taken)
+    while name in names:
+        name += "_"
+    return name
 
 
 def shape_told(node: Any) -> Shape | None:

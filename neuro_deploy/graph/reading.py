@@ -14,7 +14,7 @@ from ..neurons import fires, specs
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import Scheme, told_kind
 from ..program import Readout, default_rule
-from .nesting import Flat, Shape, flat, shape_before, shape_told
+from .nesting import Flat, Shape, flat, shape_before, shape_told, unused
 from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, read_node
 from .order import TITLE, order
 from .shapes import output_shape
@@ -190,14 +190,6 @@ def _neuron(name: str, node: nir.NIRNode, scheme: Scheme) -> tuple[FloatNeuron, 
 
 def _type(node: nir.NIRNode) -> str:
     return type(node).__name__
-
-
-def unused(name: str, taken: Iterable[str]) -> str:
-    """The name, or one made longer by underscores that is not taken."""
-    names = set(taken)
-    while name in names:
-        name += "_"
-    return name
 
 
 def _finite(node: Node) -> Iterable[Violation]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, Violation
+from ..files import NetworkInput, join_inputs
 from ..graph import Composed, InputRange, compose, read_graph
 from ..neurons import spec
 from ..program import ChipProgram
@@ -32,7 +33,7 @@ def compile(
     *,
     dt: float | None = None,
     input_range: InputRange | None = None,
-    calibrate: NDArray[Any] | None = None,
+    calibrate: NetworkInput | None = None,
     input_bits: int | None = None,
     weight_bits: int | None = None,
     scale: str = "auto",
@@ -44,7 +45,7 @@ def compile(
     dt: seconds a step, if the file does not say.
     input_range: the input's values; else the range of `calibrate`, else what the file's metadata says (for the scale
         "calibrated", whose input only shows what is typical, the metadata comes first).
-    calibrate: typical input (T, B, ...), of which the first max_steps steps count.
+    calibrate: typical input (T, B, ...), or that of each of several inputs by name; its first max_steps steps count.
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
     weight_bits: width of the weights; by default the target's.
     scale: "auto" shrinks the scale of each neuron until no register can overflow for any input; if that costs a
@@ -64,21 +65,22 @@ def compile(
     chip = target if isinstance(target, Target) else load_target(target)
     reading = read_graph(graph, dt)
     network = compose(reading)
+    typical = None if calibrate is None else join_inputs(calibrate, dict(reading.inputs))
     if max_steps is None:
         max_steps = network.steps or DEFAULT_MAX_STEPS
     if not _whole(max_steps) or max_steps < 1:
         raise InputError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
     bad = _threshold_violations(network)
     network = _with_thresholds(network) if bad else network
-    if calibrate is not None and (calibrate.ndim < 2 or calibrate.shape[2:] != network.inputs[0].shape):
+    if typical is not None and (typical.ndim < 2 or typical.shape[2:] != network.inputs[0].shape):
         shape = ", ".join(map(str, network.inputs[0].shape))
-        raise InputError(f"the calibration input has shape {calibrate.shape}, expected (T, B, {shape})")
+        raise InputError(f"the calibration input has shape {typical.shape}, expected (T, B, {shape})")
     if input_bits is not None and not _whole(input_bits):
         raise InputError(f"input_bits must be a whole number, got {input_bits}")
-    known = _known_range(network, input_range, None if scale == "calibrated" and network.input_range else calibrate)
+    known = _known_range(network, input_range, None if scale == "calibrated" and network.input_range else typical)
     width = _weight_bits(weight_bits, chip)
-    typical = None if calibrate is None else calibrate[:max_steps]
-    options = Options(scale, input_bits, width, int(max_steps), exact, typical)
+    seen = None if typical is None else typical[:max_steps]
+    options = Options(scale, input_bits, width, int(max_steps), exact, seen)
     attempt = best_attempt(network, known, chip, options)
     refuse(network, known, chip, options, attempt, bad)
     program = attempt.program(network, chip, options)

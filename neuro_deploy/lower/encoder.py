@@ -51,7 +51,8 @@ def encoder_for(given: ComposedInput, known: InputRange, bits: int) -> Encoder:
     else:
         scale = rational(most / reach)
     low, high = (int(np.rint(edge * scale.numerator / scale.denominator)) for edge in (known.low, known.high))
-    return Encoder(given.name, given.shape, scale.numerator, scale.denominator, bits, signed, min(0, low), max(0, high))
+    ratio = (scale.numerator, scale.denominator)
+    return Encoder(given.name, given.shape, *ratio, bits, signed, min(0, low), max(0, high), parts=given.parts)
 
 
 def input_violations(given: ComposedInput, known: InputRange, target: Target) -> list[Violation]:

@@ -21,6 +21,7 @@ class Encoder:
 
     bits, signed: the payload's format (1 bit unsigned: binary spikes).
     low, high: the clip rule, within that format.
+    parts: name and shape of each Input of the network, where this one joins several (see `join_inputs`).
     """
 
     name: str
@@ -32,6 +33,12 @@ class Encoder:
     low: int
     high: int
     offset: int = 0
+    parts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each Input of the network."""
+        return dict(self.parts or ((self.name, self.shape),))
 
     @property
     def format(self) -> Format:

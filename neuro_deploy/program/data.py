@@ -119,6 +119,11 @@ class ChipProgram:
             f"within {self.max_steps:,} steps, digest {self.digest[:12]}>"
         )
 
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each Input of the network, as `join_inputs` takes them."""
+        return {name: shape for encoder in self.encoders for name, shape in encoder.inputs.items()}
+
     def population(self, name: str) -> Population:
         """The population of that name.  Raises: KeyError."""
         return {p.name: p for p in self.populations}[name]
@@ -166,6 +171,11 @@ class ChipProgram:
             if e.numerator < 1 or e.denominator < 1
         ]
         problems += [f"{e.name}: clips to [{e.low}, {e.high}], beyond {e.format}" for e in self.encoders if not e.sound]
+        problems += [
+            f"{e.name}: its parts {dict(e.parts)} do not make its shape {e.shape}"
+            for e in self.encoders
+            if e.parts and (sum(int(np.prod(shape, dtype=np.int64)) for _, shape in e.parts),) != e.shape
+        ]
         for p in self.populations:
             problems += [
                 f"{p.name}.{key}: shape {value.shape} is neither () nor ({p.size},)"
@@ -201,9 +211,9 @@ def _parts(item: Any) -> dict[str, Any]:
 
 
 def plain(item: Any) -> dict[str, Any]:
-    """The scalar fields of an encoder, population, synapse or readout."""
-    values = _parts(item)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if isinstance(v, (str, int, tuple))}
+    """The scalar fields of an encoder, population, synapse or readout; an encoder's parts only where it has some."""
+    values = {k: v for k, v in _parts(item).items() if isinstance(v, (str, int, tuple)) and (k, v) != ("parts", ())}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def arrays(item: Any) -> dict[str, NDArray[Any]]:

@@ -82,7 +82,11 @@ def _read(group: h5py.Group) -> Iterator[tuple[str, dict[str, Any], dict[str, An
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return {k: _tuple(v) for k, v in values.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(v) for v in value) if isinstance(value, list) else value
 
 
 def _synapse(kind: str, values: dict[str, Any], arrays: dict[str, Any]) -> Synapse:
