@@ -225,6 +225,22 @@ def test_what_would_run_otherwise_is_refused() -> None:
             build(model, FAMILY, About(**{"dt": 0.002, "input_shape": (4,), **wrong}))
 
 
+def test_a_name_is_given_once() -> None:
+    """Also to the Scale of a population's gain: the user's module of that name stays."""
+    louder = Kept(KINDS["Spike"].how, lambda m, s, dt: Fragment.row(("", _spike(m, s, dt).nodes[""]), gain=np.array(2)))
+    family = Family(FAMILY.package, {"Spike": louder})
+    model = nn.Sequential(OrderedDict(fire_gain=nn.Linear(4, 4), fire=Spike(0.5, 0.5))).eval()
+    with pytest.raises(UnsupportedError, match="fire: two nodes would have the name fire_gain"):
+        build(model, family, About(0.002, (4,)))
+    named = nn.Sequential(OrderedDict(fc=nn.Linear(4, 4), fire=Spike(0.5, 0.5))).eval()
+    assert list(build(named, family, About(0.002, (4,))).nodes) == ["input", "fc", "fire_gain", "fire", "output"]
+
+
+def test_a_module_of_another_class_is_no_layer() -> None:
+    with pytest.raises(UnsupportedError, match="Sequential is not a layer that is kept"):
+        layer_node(nn.Sequential(nn.Linear(4, 4)), (4,))
+
+
 def test_parameters_fit_their_population() -> None:
     assert per_neuron(torch.tensor([[1.0, 2.0]]), (2,), "beta").shape == (2,)
     assert per_neuron(torch.tensor([0.5]), (3,), "beta").shape == ()

@@ -172,16 +172,10 @@ class _Chain:
             self.shape = output_shape(item.name, read_node(item.name, node, self.about.dt), shape)
         word = re.sub(r"[^A-Za-z0-9_-]", "_", item.name)
         if fragment.gain is not None:
-            self._scale(f"{word}_gain", fragment.gain, shape)
+            self._scale(item, f"{word}_gain", fragment.gain, shape)
         names = {local: f"{word}_{local}" if local else word for local in fragment.nodes}
         for local, node in fragment.nodes.items():
-            if names[local] in {*self.nodes, OUTPUT}:
-                what = f"two nodes would have the name {names[local]}"
-                self.violations.append(Violation(item.name, what, "rename the module"))
-            if not _finite(node):
-                what = "its parameters hold values that are NaN or infinite"
-                self.violations.append(Violation(item.name, what, "train again with a smaller learning rate"))
-            self.nodes[names[local]] = node
+            self._put(item, names[local], node)
         self.edges += [(self.last, names[local]) for local in fragment.inputs]
         self.edges += [(names[a], names[b]) for a, b in fragment.edges]
         self.last = names[fragment.output]
@@ -189,7 +183,17 @@ class _Chain:
         self.open = kept is None
         self.population = word if kept is not None else self.population
 
-    def _scale(self, name: str, gain: NDArray[np.float64], shape: Shape) -> None:
+    def _put(self, item: Item, name: str, node: nir.NIRNode) -> None:
+        """A node of a module; its name must be free and its numbers finite."""
+        if name in {*self.nodes, OUTPUT}:
+            what = f"two nodes would have the name {name}"
+            self.violations.append(Violation(item.name, what, "rename the module"))
+        if not _finite(node):
+            what = "its parameters hold values that are NaN or infinite"
+            self.violations.append(Violation(item.name, what, "train again with a smaller learning rate"))
+        self.nodes[name] = node
+
+    def _scale(self, item: Item, name: str, gain: NDArray[np.float64], shape: Shape) -> None:
         """A Scale in front of neurons; one that stands there already is joined with it, in float64."""
         if self.scaled is not None:
             name, gain = self.last, gain * self.scaled
@@ -197,7 +201,7 @@ class _Chain:
             self.last, _ = self.edges.pop()
         node = scale_node(gain, shape)
         if (node.scale != 1).any():
-            self.nodes[name] = node
+            self._put(item, name, node)
             self.edges.append((self.last, name))
             self.last = name
 

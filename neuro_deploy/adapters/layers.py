@@ -124,7 +124,10 @@ def layer_node(module: nn.Module, given: Shape, leading: int = 1, kind: type | N
     kind: the class of torch that a framework's own subclass computes as; by default the module's class.
     Raises: UnsupportedError.
     """
-    return _LAYERS[kind or type(module)](module, given, leading)
+    convert = _LAYERS.get(kind or type(module))
+    if convert is None:
+        raise refuse(f"{type(module).__name__} is not a layer that is kept", "use Linear, Conv1d or Conv2d")
+    return convert(module, given, leading)
 
 
 def _linear(module: Any, given: Shape, leading: int) -> nir.NIRNode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -41,7 +41,8 @@ class Link:
 def links(reading: Reading, title: str) -> list[Link]:
     """The graph's nodes from input to output, without both.
 
-    Raises: UnsupportedError (with this title) for branches, joins and loops that are not one linear node.
+    Raises: UnsupportedError (with this title) for branches, joins, and loops that are not a population's own,
+    through one linear node.
     """
     loops = {n.name: n for n in reading.nodes if _closes(n, reading)}
     chain: list[Link] = []
@@ -60,7 +61,8 @@ def links(reading: Reading, title: str) -> list[Link]:
         last = node.name
         if not isinstance(node.operation, (Sink, Passing)):
             chain.append(Link(node.name, node.operation, tuple(_loops_of(node, loops, reading))))
-    violations += [v for n in loops.values() for v in _misfits(n, reading)]
+    populations = {n.name for n in reading.nodes if isinstance(n.operation, FloatNeuron)}
+    violations += [v for n in loops.values() for v in _misfits(n, reading, populations)]
     if violations:
         raise UnsupportedError(title, violations)
     return chain
@@ -81,17 +83,23 @@ def _loops_of(node: Node, loops: dict[str, Node], reading: Reading) -> Iterable[
             yield Loop(name, loop.operation, _takers(name, reading)[0].name)
 
 
-def _misfits(loop: Node, reading: Reading) -> Iterable[Violation]:
+def _misfits(loop: Node, reading: Reading, populations: Container[str]) -> Iterable[Violation]:
     if len(loop.inputs) != 1 or len(_takers(loop.name, reading)) != 1 or loop.late:
         yield Violation(loop.name, "joins or branches inside a loop", ONE_BY_ONE)
+    elif loop.inputs[0] not in populations:
+        what = f"comes back from {loop.inputs[0]}, which is no population"
+        remedy = "let the loop start at the neurons: multiply both weights, or put a factor of spikes into the weights"
+        yield Violation(loop.name, what, remedy)
 
 
 Modules = list[tuple[str, nn.Module]]
-Make = Callable[[Sequence[Link]], tuple[int, Modules]]
+Make = Callable[[Sequence[Link]], tuple[int, Modules, Sequence[Loop]]]
 
 
 def assemble(chain: Sequence[Link], make: Make, title: str, model: nn.Module) -> nn.Module:
-    """The model, with the modules that `make` builds of the first links it is given; it says of how many.
+    """The model, with the modules that `make` builds of the first links it is given.
+
+    make: says of how many links, and which of their loops the modules hold: all of them.
 
     Raises: UnsupportedError (with this title) with everything that `make` refused, each by its node.
     """
@@ -99,7 +107,8 @@ def assemble(chain: Sequence[Link], make: Make, title: str, model: nn.Module) ->
     built: Modules = []
     while at < len(chain):
         try:
-            used, modules = make(chain[at:])
+            used, modules, held = make(chain[at:])
+            assert {x.name for x in held} == {x.name for link in chain[at : at + used] for x in link.loops}
             built += modules
             at += used
         except UnsupportedError as error:

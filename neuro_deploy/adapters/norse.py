@@ -33,7 +33,7 @@ from ..program import Readout
 from . import norse_cell
 from .chain import About, Family, build
 from .layers import Kept, Scale, module_of, refuse
-from .links import Link, Modules, assemble, links
+from .links import Link, Loop, Modules, assemble, links
 
 BACK = "Norse cannot represent the graph"
 
@@ -143,13 +143,14 @@ def to_norse(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:
         raise InputError("Norse is not installed: pip install --no-deps norse==1.1.0 nirtorch") from error
     reading = read_graph(graph, dt)
 
-    def make(rest: Sequence[Link]) -> tuple[int, Modules]:
+    def make(rest: Sequence[Link]) -> tuple[int, Modules, Sequence[Loop]]:
         link = _population(rest[1:] or rest)
         if isinstance(rest[0].operation, Dense) and link.loops:
-            return rest.index(link) + 1, [(link.name, _recurrent(norse, rest[0].operation, rest[1:], reading.dt))]
+            cell = _recurrent(norse, rest[0].operation, rest[1:], reading.dt)
+            return rest.index(link) + 1, [(link.name, cell)], link.loops[:1]
         link = _population(rest)
         if link.neuron is None:
-            return 1, [(rest[0].name, module_of(rest[0].operation))]
+            return 1, [(rest[0].name, module_of(rest[0].operation))], ()
         before = rest[0].operation if isinstance(rest[0].operation, Diagonal) else None
         name = rest[0].name if before is not None else f"{link.name}_gain"
         if link.loops:
@@ -158,7 +159,7 @@ def to_norse(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:
         cell, gain = _cell(norse, link.neuron, reading.dt, wanted)
         scale = wanted / gain
         front: Modules = [] if (scale.astype(np.float32) == 1).all() else [(name, Scale(scale))]
-        return 1 + (before is not None), [*front, (link.name, cell)]
+        return 1 + (before is not None), [*front, (link.name, cell)], ()
 
     model = assemble(links(reading, BACK), make, BACK, norse.SequentialState())
     model.stateful_layers = norse.SequentialState(*model.children()).stateful_layers

@@ -160,12 +160,12 @@ def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:
     except ImportError as error:
         raise InputError("snnTorch is not installed: pip install --no-deps snntorch==1.0.0") from error
 
-    def make(rest: Sequence[Link]) -> tuple[int, Modules]:
+    def make(rest: Sequence[Link]) -> tuple[int, Modules, Sequence[Loop]]:
         if rest[0].neuron is None:
-            return 1, [(rest[0].name, module_of(rest[0].operation))]
-        if _membrane_and_threshold(rest):
-            return 2, [(rest[1].name, _module(snn, rest[1], rest[0]))]
-        return 1, [(rest[0].name, _module(snn, rest[0]))]
+            return 1, [(rest[0].name, module_of(rest[0].operation))], ()
+        link, membrane = (rest[1], rest[0]) if _membrane_and_threshold(rest) else (rest[0], None)
+        module, held = _module(snn, link, membrane)
+        return 2 if membrane else 1, [(link.name, module)], held
 
     return assemble(links(read_graph(graph, dt), BACK), make, BACK, nn.Sequential())
 
@@ -178,8 +178,8 @@ def _membrane_and_threshold(rest: Sequence[Link]) -> bool:
     return not rest[0].loops and set(second.params) == {"beta", "theta"} and not second.params["beta"].any()
 
 
-def _module(snn: Any, link: Link, membrane: Link | None = None) -> nn.Module:
-    """The snnTorch neurons of a population; with a membrane of its own, those without reset."""
+def _module(snn: Any, link: Link, membrane: Link | None = None) -> tuple[nn.Module, list[Loop]]:
+    """The snnTorch neurons of a population, and the loops in them; with a membrane of its own, those without reset."""
     neuron = link.neuron
     assert neuron is not None
     params, loops = dict(neuron.params), list(link.loops)
@@ -216,7 +216,7 @@ def _module(snn: Any, link: Link, membrane: Link | None = None) -> nn.Module:
     module: nn.Module = getattr(snn, kind)(**options, **recurrent)
     if recurrent and recurrent["all_to_all"]:
         module.recurrent = module_of(loops[0].operation)
-    return module
+    return module, [*late, *loops[:1]]
 
 
 def _resets(loop: Loop, link: Link) -> bool:
