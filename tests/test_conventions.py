@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import networks
 import nir
+import nir_drawn
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import neuro_deploy as nd
 from neuro_deploy.cli import run
 from neuro_deploy.errors import InputError, UnsupportedError
-from neuro_deploy.graph import read_graph
+from neuro_deploy.graph import assume, read_graph
 from neuro_deploy.graph.conventions import FAMILIES, read_as, recognise
 from neuro_deploy.graph.normalize import normalize
 from neuro_deploy.neurons.scheme import RESETS
@@ -75,7 +78,7 @@ def test_each_family_is_recognised_with_reasons(family: str, tmp_path: Path) -> 
     assert set(matches) == set(FAMILIES)
     assert matches[family].fits, matches[family]
     others = [name for name, match in matches.items() if match.fits and name != family]
-    twins = {"snntorch": ["spikingjelly"], "lava-dl": ["snntorch", "spikingjelly"]}
+    twins = {"snntorch": ["spikingjelly"], "lava-dl": ["snntorch", "spikingjelly"], "sinabs": ["spikingjelly"]}
     assert others == twins.get(family, [])
     assert all(sign.text for match in matches.values() for sign in match.signs)
 
@@ -106,7 +109,8 @@ def test_what_a_file_means_in_its_family(family: str) -> None:
     assert (gain is None) == bool(np.allclose(wanted, 1.0, atol=1e-6))
     soft = family in ("snntorch", "sinabs", "rockpool")
     assert neuron.kind == ("cf" if soft else "lif")
-    theta = node.v_threshold.astype(np.float32)
+    start = {"norse": node.v_leak, "spikingjelly": node.v_reset}.get(family, 0.0)
+    theta = (node.v_threshold - start).astype(np.float32)
     at = np.nextafter(theta, np.float32(0)) if family in ("sinabs", "rockpool", "spikingjelly") else theta
     np.testing.assert_array_equal(neuron.params["theta"], at)
     if family == "snntorch":
@@ -135,8 +139,131 @@ def test_what_a_family_does_not_tell_is_asked_for() -> None:
     assert read_graph(read_as(mixed, "spikingjelly", dt=0.002)).dt == 0.002
     with pytest.raises(InputError, match="--as brian: unknown; known are snntorch"):
         read_as(mixed, "brian")
-    with pytest.raises(InputError, match=r"the file says dt = 0\.002, not 0\.0001"):
-        read_as(networks.chain(), "snntorch", reset="value")
+    with pytest.raises(InputError, match=r"already says its time step \(dt = 0\.002 s\) and needs no --as"):
+        read_as(networks.chain(), "snntorch")
+    one_tau = foreign(lif(np.full(SIZE, 0.02), np.ones(SIZE)))
+    with pytest.raises(InputError, match="SpikingJelly files do not tell their time step"):
+        read_as(one_tau, "spikingjelly")
+
+
+@pytest.mark.parametrize(("family", "dt"), [("rockpool", 1e-3), ("spikingjelly", 5e-3)])
+def test_a_dt_that_contradicts_the_numbers_is_refused(family: str, dt: float) -> None:
+    with pytest.raises(InputError, match=rf"--dt 0\.002: the numbers of this .* file say {dt:g} s; leave --dt out"):
+        read_as(written_by(family), family, dt=0.002)
+    assert read_graph(read_as(written_by(family), family, dt=dt * 1.0001)).dt == dt * 1.0001
+
+
+def test_rockpools_gain_is_made_with_the_chosen_dt() -> None:
+    """Two populations of two steps: the numbers tell no dt, so the user does, and every gain is 1 at it."""
+    tau = taus(2e-3, 2e-2)
+    graph = foreign(*(lif(tau, tau * np.exp(-step / tau) / step) for step in (1e-3, 2e-3)))
+    with pytest.raises(InputError, match="give --dt"):
+        read_as(graph, "rockpool")
+    reading = read_graph(read_as(graph, "rockpool", dt=1.5e-3))
+    assert reading.dt == 1.5e-3 and not [n.name for n in reading.nodes if n.name.endswith(".in")]
+
+
+def test_spikingjellys_neurons_rest_where_each_starts() -> None:
+    """Per neuron, whatever the order of the nodes and their names."""
+    leak = np.full(SIZE, -0.5)
+    leaky = lif(np.full(SIZE, 0.02), np.full(SIZE, 20.0), v_leak=leak, v_reset=leak)
+    still = nir.IF(np.full(SIZE, 1000.0), np.ones(SIZE), np.zeros(SIZE))
+    for graph in (foreign(still, leaky), foreign(leaky, still)):
+        assert {m.family: m.fits for m in recognise(graph)}["spikingjelly"]
+    wrong = lif(np.full(SIZE, 0.02), np.full(SIZE, 20.0), v_reset=leak)
+    other = nir.IF(np.full(SIZE, 1000.0), np.ones(SIZE), np.zeros(SIZE))
+    for graph in (foreign(other, wrong), foreign(wrong, other)):
+        assert not {m.family: m.fits for m in recognise(graph)}["spikingjelly"]
+
+
+def test_an_li_that_starts_elsewhere_is_refused_as_norses() -> None:
+    graph = foreign(nir.LI(taus(0.01, 0.02), np.ones(SIZE), np.full(SIZE, 0.1)))
+    with pytest.raises(UnsupportedError, match=r"n0: v_leak is not 0: Norse's potential starts there"):
+        read_as(graph, "norse")
+
+
+@pytest.mark.parametrize("told", [{"dt": 1e-3}, {"dt": 1e-3, "reset": "value"}, {"family": "norse"}])
+def test_rounds_without_a_reset_that_has_them_are_refused(told: dict[str, Any], tmp_path: Path) -> None:
+    nd.write_nir(written_by("norse"), tmp_path / "x.nir")
+    options = [word for key, value in told.items() for word in (f"--{key}".replace("family", "as"), str(value))]
+    command = ["normalize", str(tmp_path / "x.nir"), *options, "--rounds", "4", "--nir", str(tmp_path / "y.nir")]
+    assert run(command) == 2 and not (tmp_path / "y.nir").exists()
+    assert run([*command, "--reset", "subtract"]) == (2 if "family" in told else 0)  # its v_reset is not 0
+
+
+def test_normalize_says_what_was_assumed_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nd.write_nir(foreign(lif(np.full(SIZE, 0.01), np.full(SIZE, 2.0), v_reset=np.full(SIZE, -0.5))), tmp_path / "x.nir")
+    command = ["normalize", str(tmp_path / "x.nir"), "--as", "norse", "--nir", str(tmp_path / "y.nir")]
+    assert run(command) == 0
+    shown = capsys.readouterr().out
+    assert "n0: r 2 -> 1, v_reset -0.5 -> 0\n" in shown and "the file: says dt = 0.001\n" in shown
+    assert "the file: says reset = value\n" in shown and "6 change(s) by what was said of it, 0 of form" in shown
+    assert run(["normalize", str(tmp_path / "y.nir"), "--as", "snntorch", "--nir", str(tmp_path / "z.nir")]) == 2
+    assert "already says its time step (dt = 0.001 s) and needs no --as" in " ".join(capsys.readouterr().err.split())
+
+
+def pooled_behind(output: str, *more: str) -> nir.NIRGraph:
+    """A pool behind a nested graph whose Output has a name; more: nodes beside it that lead nowhere."""
+    inner: dict[str, Any] = {"in": nir.Input({"input": np.array([2, 4, 4])}), "lif": networks_lif((2, 4, 4))}
+    inner[output] = nir.Output({"output": np.array([2, 4, 4])})
+    edges = [*itertools.pairwise(inner), *(("in", name) for name in more)]
+    block = nir.NIRGraph({**inner, **{name: networks_lif((2, 4, 4)) for name in more}}, edges, type_check=False)
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 4, 4])}),
+        "block": block,
+        "pool": nir.AvgPool2d(*(np.array([2, 2]) for _ in range(2)), np.array([0, 0])),
+        "end": networks_lif((2, 2, 2)),
+        "output": nir.Output({"output": np.array([2, 2, 2])}),
+    }
+    return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+
+def networks_lif(shape: tuple[int, ...]) -> nir.LIF:
+    values = (0.005, 2.5, 0.0, 0.3, 0.0)
+    return nir.LIF(*(np.full(shape, value, np.float32) for value in values))
+
+
+def test_a_pool_behind_a_nested_graph_passes_stock_nirs_check(tmp_path: Path) -> None:
+    before = pooled_behind("out")
+    nd.write_nir(before, tmp_path / "before.nir")
+    with pytest.raises(KeyError, match="output"):
+        nir.read(tmp_path / "before.nir", type_check=True)
+    after, changes = normalize(before, stock=True)
+    assert ("block.out", "renamed to output") in changes and ("block.in", "renamed to input") in changes
+    nd.write_nir(after, tmp_path / "after.nir")
+    assert set(nir.read(tmp_path / "after.nir", type_check=True).nodes) == set(before.nodes)
+    x = rng().uniform(0, 1, (8, 3, 2, 4, 4)).astype(np.float32)
+    one, other = (nd.simulate(graph, x, "reference") for graph in (before, after))
+    for name in ("block.lif", "end"):
+        assert one.populations[name].data["spikes"].any()
+        np.testing.assert_array_equal(one.populations[name].data["spikes"], other.populations[name].data["spikes"])
+
+
+def test_what_stock_nir_refuses_still_is_refused_by_name() -> None:
+    normalize(pooled_behind("output", "spare"))
+    with pytest.raises(UnsupportedError, match=r"block\.spare: leads nowhere, in a nested graph; take it out"):
+        normalize(pooled_behind("output", "spare"), stock=True)
+
+
+def test_drawn_graphs_pass_stock_nirs_check_or_are_refused_by_name(tmp_path: Path) -> None:
+    met: Counter[str] = Counter()
+
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(nir_drawn.cases())
+    def check(case: nir_drawn.Case) -> None:
+        graph = assume(case.graph, dt=case.dt)
+        try:
+            made, _ = normalize(graph, stock=True)
+        except UnsupportedError as error:
+            assert [v for v in error.violations if v.node != "graph" and v.remedy]
+            met["refused"] += 1
+            return
+        nd.write_nir(made, tmp_path / "x.nir")
+        nir.read(tmp_path / "x.nir", type_check=True)
+        met["passed"] += 1
+
+    check()
+    assert met["passed"] > met["refused"]
 
 
 def awkward() -> nir.NIRGraph:

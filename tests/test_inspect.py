@@ -159,6 +159,13 @@ def test_hints_where_dt_and_tau_do_not_belong_together(tau: float, dt: float, hi
     assert not hint or (hint in hints[0] and hints[0].startswith("lif: tau"))
 
 
+def test_hints_see_nested_graphs() -> None:
+    whole = lif_chain(5e-3, dt=None)
+    whole.nodes["block"] = lif_chain(5e-3, dt=None)
+    hints = nir_summary(whole, 1.0, targets=False)["hints"]
+    assert [hint.partition(":")[0] for hint in hints] == ["lif", "block.lif"]
+
+
 def test_hints_without_a_dt() -> None:
     assert nir_summary(lif_chain(20.0, dt=None))["hints"] and not nir_summary(lif_chain(5e-3, dt=None))["hints"]
 

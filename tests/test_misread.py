@@ -182,6 +182,13 @@ CASES: list[tuple[str, str, Callable[[], nir.NIRGraph], tuple[str, ...], Callabl
     ),
     ("type_check", "", lambda: chain(lif(), outputs=(N + 1,)), (STOCK,), lambda: chain(lif())),
     ("loops", "n1", looped, (SNNTORCH, NORSE, JELLY), lambda: looped(back=False)),
+    (
+        "loops",
+        "n1.n1",
+        lambda: chain(affine(), looped()),
+        (SNNTORCH, NORSE, JELLY),
+        lambda: chain(affine(), chain(lif())),
+    ),
     ("borders", "more", lambda: bordered(nir.Input), (SNNTORCH, NORSE, JELLY), lambda: chain(lif())),
     ("borders", "more", lambda: bordered(nir.Output), (SNNTORCH, NORSE, JELLY), lambda: chain(lif())),
     (

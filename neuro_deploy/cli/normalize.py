@@ -25,20 +25,27 @@ def normalize(
     rounds: int | None = ROUNDS,
     discretization: str | None = DISCRETIZATION,
     stock: bool = typer.Option(
-        False, "--stock", help="Also rewrite what stock nir's type check refuses: grouped convolutions, oblong kernels."
+        False,
+        "--stock",
+        help="Also rewrite what stock nir's type check refuses: grouped convolutions, oblong kernels, names of ports "
+        "in nested graphs; what it refuses still is an error.",
     ),
 ) -> None:
     """Write a NIR file in explicit form: whole shapes, no scalar parameters, and its time step and reset said.
 
-    Not one spike changes.  The result needs neither --dt nor --as any more.
+    Not one spike changes against what the options say of the file.  The result needs none of them any more.
 
     Example: [bold]neuro_deploy normalize theirs.nir --as snntorch --reset subtract-late --nir ours.nir[/bold]
     """
     from ..graph.normalize import normalize as explicit
+    from ..graph.normalize import said
 
     keep_inputs([file], nir)
-    graph, changes = explicit(meant(read_nir(file), dt, family, reset, rounds, discretization), stock=stock)
+    theirs = read_nir(file)
+    ours = meant(theirs, dt, family, reset, rounds, discretization)
+    graph, changes = explicit(ours, stock=stock)
     write_nir(graph, nir)
-    for change in changes:
+    told = said(theirs, ours)
+    for change in (*told, *changes):
         say(f"{escape(change.node)}: {escape(change.what)}")
-    say(f"wrote {escape(str(nir))}: {len(changes)} change(s) of form")
+    say(f"wrote {escape(str(nir))}: {len(told)} change(s) by what was said of it, {len(changes)} of form")

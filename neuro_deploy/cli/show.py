@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from ..errors import FormatError, InputError
 from ..files import check_readable, open_h5
 from ..graph import assume, read_nir
-from ..graph.conventions import FAMILIES, read_as
+from ..graph.conventions import FAMILIES, check_rounds, read_as
 from ..neurons.scheme import DISCRETIZATIONS, RESETS
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
@@ -39,7 +39,9 @@ AS = typer.Option(
     help=f"Read a foreign NIR file as this family means it: {', '.join(FAMILIES)} ('inspect' says which fits).",
 )
 RESET = typer.Option(None, "--reset", help=f"What a spike does, if a NIR file does not say: {', '.join(RESETS)}.")
-ROUNDS = typer.Option(None, "--rounds", help="Most spikes a step, for --reset subtract; by default 1, or the family's.")
+ROUNDS = typer.Option(
+    None, "--rounds", help="Most spikes a step, for another --reset than value; by default 1, or the family's."
+)
 DISCRETIZATION = typer.Option(
     None, "--discretization", help=f"If a NIR file does not say: {', '.join(map(repr, DISCRETIZATIONS))}."
 )
@@ -56,7 +58,9 @@ def meant(
     """The graph with what the user says of it.  Raises: InputError for a contradiction."""
     if family:
         return read_as(graph, family, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
-    return assume(graph, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
+    made = assume(graph, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
+    check_rounds(made, rounds)
+    return made
 
 
 def complain(message: str) -> int:

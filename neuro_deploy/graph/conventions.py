@@ -1,76 +1,29 @@
 """Which family of tools wrote a file, and what the file means by that family's convention.
 
 NIR holds neither a time step nor a reset by subtraction; each writer has its own.  A family is recognised by what it
-makes of a time constant and a gain; where two families fit, both are named, and nothing is chosen.
+makes of a time constant and a gain (signs.py); where two families fit, both are named, and nothing is chosen.
 
-Sources: the exporters of snnTorch 1.0.0, SpikingJelly 2.0.0, Norse 1.1.0, Sinabs 3.1.3, Rockpool 3.1.0, and lava-dl's
-NIR script, by running them and looking at their files.
+Sources: the exporters and importers of snnTorch 1.0.0, SpikingJelly 2.0.0, Norse 1.1.0, Sinabs 3.1.3, Rockpool 3.1.0,
+and lava-dl's NIR script, by running them and looking at their files.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nir
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import lambertw
 
-from ..errors import InputError
+from ..errors import InputError, UnsupportedError, Violation
+from . import signs
+from .signs import Facts, Sign, neurons_of
 from .told import assume, metadata_of, told_of
 
-Floats = NDArray[np.float64]
-CLOSE = 1e-3
-"""Relative tolerance of a sign: files hold float32, and some exporters round on their way."""
-
-
-class Sign(NamedTuple):
-    """A reason for or against a family."""
-
-    holds: bool
-    text: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What recognition looks at: the parameters of all neurons of a graph, nested ones too, each float64 (N,).
-
-    tau, r: of nodes with a leak.   integrator_r: of IF and I.
-    """
-
-    tau: Floats
-    r: Floats
-    integrator_r: Floats
-    threshold: Floats
-    v_reset: Floats
-    v_leak: Floats
-
-    @staticmethod
-    def of(graph: nir.NIRGraph) -> Facts:
-        """Collect them."""
-        found: dict[str, list[Floats]] = {name: [] for name in ("tau", "r", "i", "v_threshold", "v_reset", "v_leak")}
-        for node in neurons_of(graph):
-            tau = getattr(node, "tau", getattr(node, "tau_mem", None))
-            shape = np.broadcast_shapes(*(np.shape(v) for v in vars(node).values() if isinstance(v, np.ndarray)))
-            pairs = {"tau": tau, "r" if tau is not None else "i": getattr(node, "r", None)}
-            pairs |= {name: getattr(node, name, None) for name in ("v_threshold", "v_reset", "v_leak")}
-            for name, value in pairs.items():
-                if value is not None:
-                    found[name].append(np.broadcast_to(np.asarray(value, np.float64), shape).reshape(-1))
-        return Facts(*(np.concatenate([np.zeros(0), *values]) for values in found.values()))
-
-
-def neurons_of(graph: nir.NIRGraph) -> Iterator[Any]:
-    """All neurons of a graph, nested ones too, but for those that our metadata explains."""
-    for _, node in sorted(graph.nodes.items()):
-        if isinstance(node, nir.NIRGraph) and "kind" not in metadata_of(node):
-            yield from neurons_of(node)
-        elif isinstance(node, (nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI)) and not metadata_of(node):
-            yield node
+FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 
 
 @dataclass(frozen=True)
@@ -78,7 +31,9 @@ class Family:
     """A convention.  dt: seconds a step, from the facts; None where the user must say.
 
     discretization, rounds, fires: as `assume` takes them.   reset: the same; "" where the file cannot tell, and the
-    user must.   signs: reasons for and against, of which all must hold.   edit: a node as this family reads it.
+    user must.   signs: reasons for and against, of which all must hold.   edit: a node as this family reads it, from
+    the node, dt and the reset; raises UnsupportedError with what it cannot be.   told: the numbers of its files tell
+    dt, so another one contradicts them.
     """
 
     title: str
@@ -88,125 +43,80 @@ class Family:
     fires: str
     signs: Callable[[Facts], list[Sign]]
     rounds: int = 1
-    edit: Callable[[Any], Any] | None = None
+    edit: Callable[[Any, float, str], Any] | None = None
+    told: bool = False
     note: str = ""
 
 
-def _same(values: Floats, wanted: Any) -> bool:
-    return bool(values.size) and bool(np.allclose(values, wanted, rtol=CLOSE, atol=0))
+def _with(node: Any, **values: Any) -> Any:
+    """The node with other parameters, float32 in the shape that the node has."""
+    node = copy.copy(node)
+    for name, value in values.items():
+        before = getattr(node, name)
+        shape = np.broadcast_shapes(np.shape(value), np.shape(before)) if before is not None else np.shape(value)
+        setattr(node, name, np.broadcast_to(np.asarray(value, np.float32), shape).copy())
+    return node
 
 
-def _ratio(facts: Facts) -> Floats:
-    """tau / r: dt where r = tau/dt."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.concatenate([facts.tau / facts.r, 1.0 / facts.integrator_r])
+def _measured(node: Any, origin: Any) -> Any:
+    """A node whose potential starts at `origin`, as one whose potential, measured from there, starts at 0."""
+    origin = np.asarray(origin, np.float64)
+    if not origin.any():
+        return node
+    shifted = {name: getattr(node, name, None) for name in ("v_threshold", "v_reset", "v_leak")}
+    return _with(node, **{name: value - origin for name, value in shifted.items() if value is not None})
 
 
-def _constant(facts: Facts, dt: float, who: str) -> list[Sign]:
-    ratio = _ratio(facts)
-    seen = f"{ratio.min():.4g} .. {ratio.max():.4g}" if ratio.size else "no neurons"
-    return [Sign(_same(ratio, dt), f"tau/r ({seen}) is {who}'s fixed dt of {dt:g} s everywhere")]
+def _snntorch(node: Any, dt: float, reset: str) -> Any:
+    """v_reset is ignored; an IF is written by nobody there, and read as a Leaky that loses its state."""
+    if isinstance(node, nir.IF):
+        what = "snnTorch writes no IF, and reads one as a leaky neuron that forgets its potential"
+        raise UnsupportedError("", [Violation("", what, "say --dt and --reset instead of --as")])
+    return _with(node, v_reset=0.0 * np.asarray(node.v_threshold)) if isinstance(node, FIRING) else node
 
 
-def _steps_signs(facts: Facts) -> list[Sign]:
-    unit = _same(np.concatenate([facts.r, facts.integrator_r]), 1.0)
-    least = f"{facts.tau.min():.4g}" if facts.tau.size else "none"
-    return [
-        Sign(unit, "r is 1 everywhere"),
-        Sign(bool((facts.tau >= 0.5).all()), f"the smallest tau ({least}) is a number of steps, not of seconds"),
-        Sign(not facts.v_reset.any() and not facts.v_leak.any(), "v_reset and v_leak are 0"),
-    ]
+def _spikingjelly(node: Any, dt: float, reset: str) -> Any:
+    """Potentials start at v_reset: measured from there."""
+    if reset != "value" or not isinstance(node, FIRING) or node.v_reset is None:
+        return node
+    return _measured(node, node.v_reset)
 
 
-def _norse_dt(facts: Facts) -> float:
-    """1e-3, as Norse reads; its exporter writes dt*tau for tau, so in files of its own a step is dt*dt."""
-    return 1e-6 if facts.tau.size and facts.tau.max() < 1e-3 else 1e-3
+def _norse(node: Any, dt: float, reset: str) -> Any:
+    """r of LIF and v_reset are not looked at, an IF takes its input whole, and potentials start at v_leak.
+
+    They are measured from there; a CubaLIF's current leaks to v_leak as well, which moves its potential by r*v_leak.
+    """
+    if isinstance(node, nir.LI):
+        if np.any(np.asarray(node.v_leak) != 0):
+            what = "v_leak is not 0: Norse's potential starts there, and an LI sends its potential"
+            raise UnsupportedError("", [Violation("", what, "convert the model by nd.from_norse instead")])
+        return _with(node, r=1.0)
+    if not isinstance(node, FIRING):
+        return node
+    node = _with(node, v_reset=0.0 * np.asarray(node.v_threshold))
+    if isinstance(node, nir.IF):
+        return _with(node, r=1.0 / dt)
+    start = np.asarray(node.v_leak, np.float64)
+    if isinstance(node, nir.LIF):
+        return _measured(_with(node, r=1.0), start)
+    node = _measured(node, start)
+    return _with(node, v_leak=np.asarray(node.r, np.float64) * start) if start.any() else node
 
 
-def _seconds_signs(facts: Facts) -> list[Sign]:
-    largest = f"{facts.tau.max():.4g}" if facts.tau.size else "none"
-    written = "  (below 1 ms: its exporter wrote dt*tau, so a step is dt*dt)" if _norse_dt(facts) < 1e-3 else ""
-    return [
-        Sign(_same(np.concatenate([facts.r, facts.integrator_r]), 1.0), "r is 1 everywhere"),
-        Sign(bool((facts.tau < 0.5).all()), f"the largest tau ({largest}) is a number of seconds{written}"),
-    ]
-
-
-def _jelly_dt(facts: Facts) -> float | None:
-    """1/r of IF nodes, or tau/r where it is the same everywhere."""
-    ratio = _ratio(facts)
-    if ratio.size and np.isfinite(ratio).all() and _same(ratio, ratio[0]):
-        return float(np.median(ratio))
-    return None
-
-
-def _jelly_signs(facts: Facts) -> list[Sign]:
-    decays = _same(facts.r, 1.0) and not facts.integrator_r.size
-    dt = _jelly_dt(facts)
-    same = bool(facts.v_leak.size == 0 or np.allclose(facts.v_leak, _of_leaky(facts), rtol=CLOSE))
-    return [
-        Sign(dt is not None or decays, "tau/r and 1/r of IF are one dt everywhere, or r is 1 (a decayed input)"),
-        Sign(same, "v_leak is v_reset: its neurons leak towards their reset value"),
-    ]
-
-
-def _of_leaky(facts: Facts) -> Floats:
-    """v_reset of the neurons that leak, as many as v_leak."""
-    return facts.v_reset[: facts.v_leak.size] if facts.v_reset.size >= facts.v_leak.size else np.full(1, np.nan)
-
-
-def _rockpool_steps(facts: Facts) -> Floats:
-    """dt of each neuron from r = tau * exp(-dt/tau) / dt: x*exp(x) = 1/r with x = dt/tau."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(facts.tau * np.real(lambertw(1.0 / facts.r)))
-
-
-def _rockpool_dt(facts: Facts) -> float | None:
-    steps = _rockpool_steps(facts)
-    return float(np.median(steps)) if steps.size and np.isfinite(steps).all() and _same(steps, steps[0]) else None
-
-
-def _rockpool_signs(facts: Facts) -> list[Sign]:
-    found = _rockpool_steps(facts)
-    seen = f"{np.nanmin(found):.4g} .. {np.nanmax(found):.4g}" if np.isfinite(found).any() else "none"
-    spread = facts.tau.size > 0 and not _same(_ratio(facts), _ratio(facts)[0])
-    return [
-        Sign(_rockpool_dt(facts) is not None, f"r = tau*exp(-dt/tau)/dt with one dt everywhere (found {seen} s)"),
-        Sign(spread, "tau/r is not one number, as it would be with r = tau/dt"),
-    ]
-
-
-def _rockpool_gains(node: Any) -> Any:
+def _rockpool(node: Any, dt: float, reset: str) -> Any:
     """r and w_in for the gains that Rockpool computes with, whatever its exporter writes.
 
     Its potential takes input and current whole: a LIF has the gain 1, where the file says exp(-dt/tau); a CubaLIF's
     current loses a step of its leak, the gain exp(-dt/tau_syn).  What it writes for an LI is right.
     """
-    if not isinstance(node, (nir.LIF, nir.CubaLIF)):
+    if isinstance(node, nir.LIF):
+        return _with(node, r=np.asarray(node.tau, np.float64) / dt)
+    if not isinstance(node, nir.CubaLIF):
         return node
-    tau = np.asarray(node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau, np.float64)
-    dt = np.median(tau * np.real(lambertw(1.0 / np.asarray(node.r, np.float64))))
-    node = copy.copy(node)
-    node.r = tau / dt
-    if isinstance(node, nir.CubaLIF):
-        tau_syn = np.asarray(node.tau_syn, np.float64)
-        node.w_in = np.exp(-dt / tau_syn) * tau_syn / dt
-    return node
-
-
-def _script_signs(facts: Facts) -> list[Sign]:
-    grid = facts.threshold * 64
-    whole = bool(grid.size) and bool(np.allclose(grid, np.rint(grid), atol=1e-3))
-    return [*_constant(facts, 1e-4, "the script"), Sign(whole, "thresholds are multiples of 1/64")]
-
-
-def _nothing_read(node: Any) -> Any:
-    """r, v_reset and w_in as Norse's importer takes them: it does not look at them."""
-    node = copy.copy(node)
-    for name, value in (("r", 1.0), ("v_reset", 0.0), ("w_in", 1.0)):
-        if getattr(node, name, None) is not None:
-            setattr(node, name, np.full(np.shape(getattr(node, name)), value, np.float32))
-    return node
+    tau_syn = np.asarray(node.tau_syn, np.float64)
+    r = np.asarray(node.tau_mem, np.float64) / dt
+    return _with(node, r=r, w_in=np.exp(-dt / tau_syn) * tau_syn / dt)
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -217,32 +127,34 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             "forward Euler",
             "",
             ">",
-            lambda facts: [
-                *_constant(facts, 1e-4, "snnTorch"),
-                Sign(not facts.v_reset.any() and not facts.v_leak.any(), "v_reset and v_leak are 0"),
-            ],
+            signs.snntorch_signs,
+            edit=_snntorch,
             note="it exports reset_mechanism subtract, zero and none alike: subtract (with reset_delay=True) is "
-            "subtract-late, none is none, zero is value (with reset_delay=False, in Leaky with either)",
+            "subtract-late, none is none, zero is value (with reset_delay=False, in Leaky with either); its reader "
+            "takes every file for value, to 0",
         ),
         "spikingjelly": Family(
             "SpikingJelly",
-            _jelly_dt,
+            signs.spikingjelly_dt,
             "forward Euler",
             "value",
             ">=",
-            _jelly_signs,
-            note="it refuses to export soft resets",
+            signs.spikingjelly_signs,
+            edit=_spikingjelly,
+            told=True,
+            note="it refuses to export soft resets; potentials are measured from v_reset, where they start",
         ),
         "norse": Family(
             "Norse",
-            _norse_dt,
+            signs.norse_dt,
             "forward Euler",
             "value",
             ">",
-            _seconds_signs,
-            edit=_nothing_read,
-            note="its reader looks neither at r, w_in nor at v_reset; its exporter loses v_reset, the reset and the "
-            "current's gain: convert the model by nd.from_norse instead",
+            signs.norse_signs,
+            edit=_norse,
+            note="its reader looks neither at r of LIF and IF (an IF takes its input whole) nor at v_reset; potentials "
+            "are measured from v_leak, where they start; its exporter loses v_reset, the reset and the current's gain: "
+            "convert the model by nd.from_norse instead",
         ),
         "sinabs": Family(
             "Sinabs",
@@ -250,23 +162,26 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             "exponential",
             "subtract",
             ">=",
-            _steps_signs,
+            signs.sinabs_signs,
             rounds=16,
             note="several spikes a step: 16 at most unless --rounds says another number",
         ),
         "rockpool": Family(
             "Rockpool",
-            _rockpool_dt,
+            signs.rockpool_dt,
             "exponential, impulses",
             "subtract",
             ">=",
-            _rockpool_signs,
+            signs.rockpool_signs,
             rounds=16,
-            edit=_rockpool_gains,
+            edit=_rockpool,
+            told=True,
             note="its exporter drops biases and recurrent weights of neurons; several spikes a step: 16 at most unless "
             "--rounds says another number",
         ),
-        "lava-dl": Family("lava-dl's NIR script", lambda facts: 1e-4, "forward Euler", "value", ">", _script_signs),
+        "lava-dl": Family(
+            "lava-dl's NIR script", lambda facts: 1e-4, "forward Euler", "value", ">", signs.script_signs
+        ),
     }
 )
 """Name -> convention."""
@@ -302,35 +217,71 @@ def read_as(
 ) -> nir.NIRGraph:
     """The graph as a family means it; what is given wins over the family's convention.
 
-    Raises: InputError for an unknown family, or where neither file nor family say what must be said.
+    Raises: InputError for an unknown family, a file that says its time step, or where neither file nor family say what
+    must be said; UnsupportedError with all nodes that cannot be read as the family does.
     """
     if family not in FAMILIES:
         raise InputError(f"--as {family}: unknown; known are {', '.join(FAMILIES)}")
+    told = told_of(graph)
+    if told.dt is not None:
+        raise InputError(f"the file already says its time step (dt = {told.dt!r} s) and needs no --as; leave --as out")
     rule = FAMILIES[family]
-    step = dt if dt is not None else rule.dt(Facts.of(graph))
-    if step is None:
-        raise InputError(
-            f"{rule.title} files do not tell their time step, and this one's numbers do not; give --dt SECONDS"
-        )
-    if not (reset or rule.reset) and any(isinstance(n, (nir.LIF, nir.IF, nir.CubaLIF)) for n in neurons_of(graph)):
+    step = _step(graph, rule, dt)
+    meant = reset or told.reset or rule.reset
+    if not meant and any(isinstance(n, FIRING) for n in neurons_of(graph)):
         raise InputError(f"{rule.title} files do not tell the reset ({rule.note}); give --reset")
-    edited = _edited(graph, rule.edit) if rule.edit else graph
-    several = rule.rounds if (reset or rule.reset) == "subtract" else None
-    return assume(
-        edited,
+    made = assume(
+        graph,
         dt=step,
         discretization=discretization or rule.discretization,
-        reset=reset or rule.reset or None,
-        rounds=rounds or several,
+        reset=meant or None,
+        rounds=rounds or (rule.rounds if meant == "subtract" else None),
         fires=fires or rule.fires,
         family=family,
     )
+    check_rounds(made, rounds)
+    return _edited(made, rule, step, meant) if rule.edit else made
 
 
-def _edited(graph: nir.NIRGraph, edit: Callable[[Any], Any]) -> nir.NIRGraph:
+def _step(graph: nir.NIRGraph, rule: Family, dt: float | None) -> float:
+    """Seconds a step.  Raises: InputError where nothing tells, or dt contradicts the file's numbers."""
+    found = rule.dt(Facts.of(graph))
+    if dt is None and found is None:
+        raise InputError(
+            f"{rule.title} files do not tell their time step, and this one's numbers do not; give --dt SECONDS"
+        )
+    if rule.told and dt is not None and found is not None and not np.isclose(dt, found, rtol=signs.CLOSE, atol=0):
+        raise InputError(f"--dt {dt:g}: the numbers of this {rule.title} file say {found:.6g} s; leave --dt out")
+    return dt if dt is not None else float(found or 0)
+
+
+def check_rounds(graph: nir.NIRGraph, rounds: int | None) -> None:
+    """Raise InputError for a number of rounds that the graph's reset has no use for."""
+    reset = told_of(graph).reset or "value"
+    if rounds is not None and reset == "value":
+        raise InputError(
+            f"--rounds {rounds}: a reset to a value has one spike a step; give --reset subtract, or no --rounds"
+        )
+
+
+def _edited(graph: nir.NIRGraph, rule: Family, dt: float, reset: str) -> nir.NIRGraph:
     known = {id(node) for node in neurons_of(graph)}
-    nodes: dict[str, Any] = {}
-    for name, node in graph.nodes.items():
-        inner = isinstance(node, nir.NIRGraph) and "kind" not in metadata_of(node)
-        nodes[name] = _edited(node, edit) if inner else edit(node) if id(node) in known else node
-    return nir.NIRGraph(nodes, list(graph.edges), metadata=dict(graph.metadata), type_check=False)
+    violations: list[Violation] = []
+
+    def edited(part: nir.NIRGraph, prefix: str) -> nir.NIRGraph:
+        nodes: dict[str, Any] = {}
+        for name, node in part.nodes.items():
+            nodes[name] = node
+            if isinstance(node, nir.NIRGraph) and "kind" not in metadata_of(node):
+                nodes[name] = edited(node, f"{prefix}{name}.")
+            elif id(node) in known and rule.edit is not None:
+                try:
+                    nodes[name] = rule.edit(node, dt, reset)
+                except UnsupportedError as error:
+                    violations.extend(Violation(f"{prefix}{name}", v.what, v.remedy) for v in error.violations)
+        return nir.NIRGraph(nodes, list(part.edges), metadata=dict(part.metadata), type_check=False)
+
+    made = edited(graph, "")
+    if violations:
+        raise UnsupportedError(f"cannot read the graph as {rule.title} does", violations)
+    return made

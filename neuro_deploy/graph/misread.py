@@ -55,7 +55,7 @@ def misreadings(graph: nir.NIRGraph, reading: Reading | None) -> tuple[Misreadin
 
     A reader that has no mapping for a node misreads nothing else of it.
     """
-    seen = Seen(graph, dict(walk(graph, "")), reading)
+    seen = Seen(graph, dict(walk(graph)), reading)
     result = []
     for function in RULES:
         for node, what, who in function(seen):

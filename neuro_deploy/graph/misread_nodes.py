@@ -9,7 +9,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from .readers import FIRING, JELLY, KNOWN, NORSE, SINABS, SNNTORCH, STOCK, TIMED, Found, Seen, rule
+from ..neurons.scheme import numbers_of
+from .readers import FIRING, JELLY, KNOWN, NORSE, SINABS, SNNTORCH, STOCK, TIMED, Found, Seen, graphs_of, rule
 
 
 @rule
@@ -28,9 +29,8 @@ def primitives(seen: Seen) -> Found:
 @rule
 def per_neuron(seen: Seen) -> Found:
     """Parameters that differ within a population."""
-    fields = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in")
     for name, node in seen.of(*FIRING):
-        held = {key: np.asarray(getattr(node, key)) for key in fields if hasattr(node, key)}
+        held = {key: np.asarray(value) for key, value in numbers_of(node).items()}
         varying = [key for key, values in held.items() if values.size and np.ptp(values) > 0]
         if varying:
             yield name, f"{', '.join(varying)} differ between its neurons, which is refused", (JELLY,)
@@ -93,18 +93,24 @@ def _shallow(graph: nir.NIRGraph) -> nir.NIRGraph:
 
 @rule
 def loops(seen: Seen) -> Found:
-    """Recurrent edges."""
-    names = [str(name) for name in seen.graph.nodes]
+    """Recurrent edges, in nested graphs too."""
+    for prefix, graph in graphs_of(seen.graph):
+        inside = [f"{prefix}{name}" for name in _looped(graph)]
+        if inside:
+            what = f"a loop ({', '.join(inside)}): how late it comes back depends on the order of the nodes in the file"
+            yield inside[0], what, (SNNTORCH, NORSE, JELLY)
+
+
+def _looped(graph: nir.NIRGraph) -> list[str]:
+    """The nodes of a graph that its edges lead back to."""
+    names = [str(name) for name in graph.nodes]
     place = {name: i for i, name in enumerate(names)}
-    edges = {(place[str(a)], place[str(b)]) for a, b in seen.graph.edges if {str(a), str(b)} <= place.keys()}
+    edges = {(place[str(a)], place[str(b)]) for a, b in graph.edges if {str(a), str(b)} <= place.keys()}
     sources, targets = np.array(sorted(edges), np.int64).reshape(-1, 2).T
     matrix = coo_matrix((np.ones(len(edges)), (sources, targets)), shape=(len(names), len(names)))
     _, part = connected_components(matrix, connection="strong")
     sizes = np.bincount(part, minlength=1)
-    inside = [n for i, n in enumerate(names) if sizes[part[i]] > 1 or (i, i) in edges]
-    if inside:
-        what = f"a loop ({', '.join(inside)}): how late it comes back depends on the order of the nodes in the file"
-        yield inside[0], what, (SNNTORCH, NORSE, JELLY)
+    return [n for i, n in enumerate(names) if sizes[part[i]] > 1 or (i, i) in edges]
 
 
 @rule

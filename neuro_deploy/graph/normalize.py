@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import nir
 import numpy as np
 
 from ..errors import UnsupportedError, Violation
+from ..neurons.scheme import numbers_of
+from .nesting import KEEPING
 from .reading import Reading, read_graph
+from .stock import REMEDY, TITLE, check_stock, usual_ports
 from .told import metadata_of
 
-BY_ELEMENT = (nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI, nir.Threshold, nir.Scale, nir.Delay)
+BY_ELEMENT = tuple(kind for kind in KEEPING if issubclass(kind, nir.NIRNode))
 """Nodes whose parameters are one number an element."""
 
 Shape = tuple[int, ...]
@@ -31,12 +34,45 @@ def normalize(graph: nir.NIRGraph, *, stock: bool = False) -> tuple[nir.NIRGraph
     Parameters get the whole shape of their population, v_reset is there, Input, Output, Flatten and convolutions know
     their shapes.  graph: one that tells its dt (see `assume`, `conventions.read_as`); nesting stays.
     stock: also rewrite what stock nir's type check refuses although it is right: a grouped convolution gets the zeros
-        of the other groups, a kernel that is not square a rim of zeros.
+        of the other groups, a kernel that is not square a rim of zeros, ports of nested graphs their usual names; the
+        result passes that check, through a file.
     Raises: InputError, UnsupportedError as `read_graph`; with stock, UnsupportedError for a kernel that no symmetric
-    rim makes square.
+    rim makes square, and for what stock nir refuses still.
     """
-    reading = read_graph(graph)
-    return _whole(graph, "", reading, stock)
+    made, changes = _whole(graph, "", read_graph(graph), stock)
+    if stock:
+        made, renamed = usual_ports(made)
+        changes += [Change(name, f"renamed to {usual}") for name, usual in renamed]
+        check_stock(made)
+    return made, changes
+
+
+def said(before: nir.NIRGraph, after: nir.NIRGraph) -> list[Change]:
+    """What `assume` and `conventions.read_as` changed in a graph: what its file says, and parameters of its nodes."""
+    old, new = metadata_of(before), metadata_of(after)
+    changes = [Change("the file", f"says {key} = {new[key]}") for key in new if key not in old]
+    return changes + [Change(name, what) for name, what in _parameters_changed(before, after, "")]
+
+
+def _parameters_changed(before: nir.NIRGraph, after: nir.NIRGraph, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, node in after.nodes.items():
+        old = before.nodes[name]
+        if isinstance(node, nir.NIRGraph):
+            yield from _parameters_changed(old, node, f"{prefix}{name}.")
+        elif isinstance(node, BY_ELEMENT):
+            held = numbers_of(old)
+            what = [f"a {type(old).__name__} becomes a {type(node).__name__}"] if type(old) is not type(node) else []
+            for key, value in numbers_of(node).items():
+                was = held.get(key)
+                if was is None or not np.array_equal(np.asarray(was, np.float32), np.asarray(value, np.float32)):
+                    what.append(f"{key} {'none' if was is None else _span(was)} -> {_span(value)}")
+            if what:
+                yield f"{prefix}{name}", ", ".join(what)
+
+
+def _span(values: Any) -> str:
+    low, high = (float(f(values)) for f in (np.min, np.max))
+    return f"{low:.4g}" if low == high else f"{low:.4g} .. {high:.4g}"
 
 
 def _whole(graph: nir.NIRGraph, prefix: str, reading: Reading, stock: bool) -> tuple[nir.NIRGraph, list[Change]]:
@@ -47,21 +83,19 @@ def _whole(graph: nir.NIRGraph, prefix: str, reading: Reading, stock: bool) -> t
     violations: list[Violation] = []
     for name, node in graph.nodes.items():
         where = f"{prefix}{name}"
-        if isinstance(node, nir.NIRGraph):
-            nodes[name], inner = (
-                (node, []) if "kind" in metadata_of(node) else _whole(node, f"{where}.", reading, stock)
-            )
-            changes += inner
-            continue
         try:
-            made, what = _explicit(node, given.get(where, shapes[where]), shapes[where], stock)
+            if not isinstance(node, nir.NIRGraph):
+                nodes[name], what = _explicit(node, given.get(where, shapes[where]), shapes[where], stock)
+                changes += [Change(where, text) for text in what]
+            elif "kind" in metadata_of(node):
+                nodes[name] = node
+            else:
+                nodes[name], inner = _whole(node, f"{where}.", reading, stock)
+                changes += inner
         except UnsupportedError as error:
-            violations += [Violation(where, v.what, v.remedy) for v in error.violations]
-            continue
-        nodes[name] = made
-        changes += [Change(where, text) for text in what]
+            violations += [Violation(v.node or where, v.what, v.remedy) for v in error.violations]
     if violations:
-        raise UnsupportedError("cannot write the graph for stock nir", violations)
+        raise UnsupportedError(TITLE, violations)
     edges = [(str(a), str(b)) for a, b in graph.edges]
     return nir.NIRGraph(nodes, edges, metadata=dict(graph.metadata), type_check=False), changes
 
@@ -92,37 +126,18 @@ def _told(before: Any, after: Any, field: str, shape: Shape) -> tuple[Any, list[
 def _broadcast(node: Any, shape: Shape) -> tuple[Any, list[str]]:
     values: dict[str, Any] = {}
     small: list[str] = []
-    for name in _parameters(node):
-        value = getattr(node, name)
-        if value is None:
-            values[name] = np.zeros(shape, np.float32)
-            small.append(f"{name} = 0 filled in")
-        else:
-            values[name] = np.broadcast_to(np.asarray(value), shape).copy()
-            if np.shape(value) != shape:
-                small.append(f"{name} {np.shape(value)} broadcast to {shape}")
+    for name, value in numbers_of(node).items():
+        values[name] = np.broadcast_to(np.asarray(value), shape).copy()
+        if np.shape(value) != shape:
+            small.append(f"{name} {np.shape(value)} broadcast to {shape}")
+    if getattr(node, "v_reset", 0) is None:
+        values["v_reset"] = np.zeros(shape, np.float32)
+        small.append("v_reset = 0 filled in")
     if not small:
         return node, []
     made = type(node)(**values)
     made.metadata = dict(node.metadata)
     return made, small
-
-
-def _parameters(node: Any) -> list[str]:
-    known = (
-        "tau",
-        "tau_mem",
-        "tau_syn",
-        "r",
-        "v_leak",
-        "v_threshold",
-        "v_reset",
-        "w_in",
-        "threshold",
-        "scale",
-        "delay",
-    )
-    return [name for name in known if hasattr(node, name)]
 
 
 def _convolution(node: Any, given: Shape, stock: bool) -> tuple[Any, list[str]]:
@@ -175,7 +190,7 @@ def _square(values: Mapping[str, Any]) -> dict[str, Any]:
     missing = [side - n for n in weight.shape[2:]]
     if any(n % 2 for n in missing):
         what = f"its kernel {weight.shape[2:]} cannot be made square by a symmetric rim, and stock nir takes no other"
-        raise UnsupportedError("", [Violation("", what, "leave --stock out; neuro_deploy reads it as it is")])
+        raise UnsupportedError("", [Violation("", what, REMEDY)])
     rim = [n // 2 for n in missing]
     whole = np.pad(weight, [(0, 0), (0, 0), *((n, n) for n in rim)])
     if isinstance(padding, str) and padding == "same":

@@ -78,9 +78,15 @@ def rule_names() -> tuple[str, ...]:
     return tuple(function.__name__ for function in RULES)
 
 
-def walk(graph: nir.NIRGraph, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Name and node, those of nested graphs as `outer.inner`."""
+def graphs_of(graph: nir.NIRGraph, prefix: str = "") -> Iterator[tuple[str, nir.NIRGraph]]:
+    """The graph and its nested ones, each with the prefix of its nodes' names; not what is inside our CF."""
+    yield prefix, graph
     for name, node in graph.nodes.items():
-        yield f"{prefix}{name}", node
         if isinstance(node, nir.NIRGraph) and told_kind(node) is None:
-            yield from walk(node, f"{prefix}{name}.")
+            yield from graphs_of(node, f"{prefix}{name}.")
+
+
+def walk(graph: nir.NIRGraph) -> Iterator[tuple[str, Any]]:
+    """Name and node, those of nested graphs as `outer.inner`."""
+    for prefix, inside in graphs_of(graph):
+        yield from ((f"{prefix}{name}", node) for name, node in inside.nodes.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -110,6 +111,12 @@ def input_gain(gain: NDArray[Any]) -> NDArray[np.float64] | None:
 def shape_of(*values: Any) -> tuple[int, ...]:
     """The shape that parameters broadcast to.  Raises: ValueError if they do not."""
     return np.broadcast_shapes(*(np.shape(value) for value in values))
+
+
+def numbers_of(node: nir.NIRNode) -> dict[str, Any]:
+    """Parameters of one number an element that a node has: tau, r, v_threshold, scale, ..."""
+    held = {f.name: getattr(node, f.name, None) for f in dataclasses.fields(node) if f.init and f.name != "metadata"}
+    return {name: value for name, value in held.items() if value is not None and not isinstance(value, dict)}
 
 
 def told_kind(node: nir.NIRNode) -> str | None:

@@ -16,9 +16,10 @@ from ..graph.digest import digest_of
 from ..graph.misread import misreadings
 from ..graph.nesting import Shape
 from ..graph.nodes import Convolution, Dense, Pool, arrays_of
-from ..graph.readers import LEAKING
+from ..graph.readers import LEAKING, walk
 from ..graph.told import metadata_of, told_of
 from ..neurons.base import FloatNeuron
+from ..neurons.scheme import numbers_of
 from ..program.data import plain
 from .nir_families import try_families
 from .nir_targets import try_targets
@@ -152,10 +153,11 @@ def _stored(graph: nir.NIRGraph) -> dict[str, dict[str, Any]]:
 
 def _hints(graph: nir.NIRGraph, dt: float | None) -> Iterator[str]:
     """Where dt and the time constants hardly belong together."""
-    for name, node in graph.nodes.items():
-        for key in ("tau", "tau_mem", "tau_syn") if isinstance(node, LEAKING) else ():
-            tau = np.asarray(getattr(node, key, np.nan), np.float64)
-            if tau.size == 0:
+    for name, node in walk(graph):
+        held = numbers_of(node).items() if isinstance(node, LEAKING) else ()
+        for key, value in held:
+            tau = np.asarray(value, np.float64)
+            if not key.startswith("tau") or tau.size == 0:
                 continue
             low, high = float(np.min(tau)), float(np.max(tau))
             if dt is not None and low < dt * (1 - 1e-6):

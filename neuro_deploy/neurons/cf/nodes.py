@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ...errors import UnsupportedError, Violation
 from ..base import FloatNeuron
 from ..lif import nodes as lif
-from ..scheme import METADATA, Scheme, shape_of, storable, told_kind
+from ..scheme import METADATA, Scheme, numbers_of, shape_of, storable, told_kind
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
 OPTIONAL = ("beta_syn", "theta_reset", "drift")
@@ -159,7 +159,7 @@ def _foreign(name: str, node: Any, scheme: Scheme) -> FloatNeuron:
     elif scheme.at_threshold:
         params["theta_reset"] = exact
     params |= {"circulations": np.float32(scheme.rounds), "circulations_neg": np.float32(0), "theta_neg": exact}
-    return FloatNeuron("cf", shape_of(*params.values(), *lif.sizes(node)), params)
+    return FloatNeuron("cf", shape_of(*params.values(), *numbers_of(node).values()), params)
 
 
 def _mismatch(name: str, what: str) -> UnsupportedError:
@@ -170,5 +170,5 @@ def _mismatch(name: str, what: str) -> UnsupportedError:
 def _same(one: nir.NIRNode, other: nir.NIRNode) -> bool:
     if type(one) is not type(other):
         return False
-    fields = [f for f in ("tau", "r", "v_leak", "threshold", "scale") if hasattr(other, f)]
-    return all(np.array_equal(np.asarray(getattr(one, f)), np.asarray(getattr(other, f))) for f in fields)
+    held, wanted = numbers_of(one), numbers_of(other)
+    return held.keys() == wanted.keys() and all(np.array_equal(held[name], wanted[name]) for name in wanted)

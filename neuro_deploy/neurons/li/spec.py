@@ -33,7 +33,7 @@ from ..base import (
     quantize_leak,
     register_problems,
 )
-from ..scheme import METADATA, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
+from ..scheme import METADATA, Scheme, drift_of, input_gain, numbers_of, shape_of, storable, told_kind, told_value
 
 
 class LISpec:
@@ -47,8 +47,7 @@ class LISpec:
             return None
         if type(node) is nir.I:
             return FloatNeuron("li", np.shape(node.r), {"beta": np.asarray(1.0)})
-        fields = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in")
-        shape = shape_of(*(getattr(node, field) for field in fields if hasattr(node, field)))
+        shape = shape_of(*numbers_of(node).values())
         tau = node.tau if type(node) is nir.LI else node.tau_mem
         params = {"beta": told_value(name, node, "beta", scheme.leak(tau))}
         if type(node) is nir.CubaLI:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import UnsupportedError, Violation
 from ..base import FloatNeuron
-from ..scheme import METADATA, Scheme, drift_of, input_gain, shape_of, storable, told_kind, told_value
+from ..scheme import METADATA, Scheme, drift_of, input_gain, numbers_of, shape_of, storable, told_kind, told_value
 
 FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 """Nodes that fire and reset."""
@@ -39,7 +39,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
         return None
     reset = np.asarray(0.0 if node.v_reset is None else node.v_reset)
     params = parameters(name, node, scheme) | ({"v_reset": reset} if np.any(reset != 0) else {})
-    return FloatNeuron("lif", shape_of(*params.values(), *sizes(node)), params)
+    return FloatNeuron("lif", shape_of(*params.values(), *numbers_of(node).values()), params)
 
 
 def parameters(name: str, node: Any, scheme: Scheme) -> dict[str, NDArray[Any]]:
@@ -52,12 +52,6 @@ def parameters(name: str, node: Any, scheme: Scheme) -> dict[str, NDArray[Any]]:
     if type(node) is nir.CubaLIF:
         params["beta_syn"] = told_value(name, node, "beta_syn", scheme.leak(node.tau_syn))
     return params | drift_of(name, node, tau, scheme)
-
-
-def sizes(node: Any) -> list[Any]:
-    """The parameters of a node, for the shape that they broadcast to."""
-    names = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in", "v_threshold", "v_reset")
-    return [value for value in (getattr(node, name, None) for name in names) if value is not None]
 
 
 def gain(node: Any, scheme: Scheme) -> NDArray[np.float64] | None:
