@@ -24,6 +24,8 @@ from ..graph.shapes import output_shape
 from ..neurons.scheme import METADATA
 from ..program import Readout, default_rule
 from ..train.export import INPUT, OUTPUT, check_arguments, told_graph
+from ..train.layers import unseen
+from . import checks
 from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, layer_node, scale_node
 from .norms import Family as Family
 from .norms import Item, fold, kind_of
@@ -54,9 +56,10 @@ def build(
     Raises: InputError; UnsupportedError with everything that is not kept.
     """
     check_arguments(about.dt, about.input_shape, about.input_low, about.input_high)
-    violations: list[Violation] = []
-    items = fold(list(_items(model, family, layers, leading)), family, violations)
-    violations += _misused(model, items, family, layers)
+    given = list(_items(model, family, layers, leading))
+    violations = [*unseen(model), *checks.unnamed(model, family, layers), *checks.dtypes(given)]
+    items = fold(given, family, violations)
+    violations += checks.shared(items, family)
     chain = _Chain(family, about)
     for item in items:
         chain.add(item)
@@ -99,24 +102,6 @@ def _leaves(name: str, module: nn.Module, family: Family, leading: int) -> Itera
             yield from _leaves(whole, child, family, inside)
 
 
-def _misused(
-    model: nn.Module, items: Sequence[Item], family: Family, layers: Sequence[str] | None
-) -> Iterable[Violation]:
-    """Neurons that stand twice in the chain (they have one state), and modules of the model that nobody named."""
-    seen: dict[int, str] = {}
-    for item in items:
-        if family.name_of(item.module) in family.neurons and id(item.module) in seen:
-            what = f"is the same neurons as {seen[id(item.module)]}, so they share their state"
-            yield Violation(item.name, what, "give each place neurons of its own")
-        seen[id(item.module)] = item.name
-    named = tuple(layers or ())
-    for name, module in model.named_modules() if layers is not None else ():
-        below = any(name == n or name.startswith(f"{n}.") for n in named)
-        kept = is_layer(type(module)) or family.name_of(module) in {**family.neurons, **family.layers}
-        if kept and not below:
-            yield Violation(name, "is part of the model, but layers= does not name it", "name it, or remove it")
-
-
 class _Chain:
     """A graph that grows module by module, and what was wrong."""
 
@@ -142,7 +127,6 @@ class _Chain:
             self.violations.append(Violation(item.name, what, REMEDY))
             self.shape = None if self.shape is None else _probe(item, self.shape)
             return
-        self.violations += _dtypes(item)
         if kept is not None and kept.leading not in (0, item.leading):
             axes = {1: "(B, ...), one step a call", 2: "(T, B, ...), all steps in one call"}
             what = f"{own} takes {axes[kept.leading]}, and stands where the data is {axes[item.leading]}"
@@ -188,7 +172,7 @@ class _Chain:
         if name in {*self.nodes, OUTPUT}:
             what = f"two nodes would have the name {name}"
             self.violations.append(Violation(item.name, what, "rename the module"))
-        if not _finite(node):
+        if not checks.finite(node):
             what = "its parameters hold values that are NaN or infinite"
             self.violations.append(Violation(item.name, what, "train again with a smaller learning rate"))
         self.nodes[name] = node
@@ -243,18 +227,3 @@ def _probe(item: Item, shape: Shape) -> Shape | None:
             )
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError):
         return None
-
-
-def _dtypes(item: Item) -> Iterable[Violation]:
-    """Parameters that are not float32 (a 0-d one takes part in float32 arithmetic)."""
-    for name, value in item.module.state_dict().items() if type(item.module) is not Scale else ():
-        if value.is_floating_point() and value.ndim and value.dtype != torch.float32:
-            what = f"is {value.dtype}, and the file holds float32"
-            yield Violation(f"{item.name}.{name}", what, "call model.float() and check its accuracy first")
-
-
-def _finite(node: nir.NIRNode) -> bool:
-    if isinstance(node, nir.NIRGraph):
-        return all(_finite(child) for child in node.nodes.values())
-    arrays = [v for v in vars(node).values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
-    return all(bool(np.isfinite(a).all()) for a in arrays)

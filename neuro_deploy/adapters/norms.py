@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils import fusion
 
 from ..errors import Violation
+from ..train.layers import unseen
 from .layers import NORMS, Kept
 
 
@@ -71,7 +72,7 @@ def fold(items: Sequence[Item], family: Family, violations: list[Violation]) -> 
         ]
         found = [Violation(item.name, f"{type(norm).__name__} {what}", remedy) for bad, what, remedy in problems if bad]
         violations += found
-        if not found and before is not None:
+        if not found and before is not None and not any(True for m in (before.module, norm) for _ in unseen(m)):
             kept[-1] = replace(before, module=_fused(before.module, norm, kind is nn.Linear))
     return kept
 

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from ..errors import UnsupportedError, Violation
 from ..neurons.base import FloatNeuron
 from ..program import Readout
+from ..train.layers import unseen
 from .chain import About, Family, build
 from .layers import TITLE, Fragment, Kept, Shape, layer_node, per_neuron
 from .populations import fragment, hard, soft
@@ -136,7 +137,7 @@ def _back(module: Any, shape: Shape, found: list[Violation]) -> nir.NIRNode | No
         found.append(Violation("rec_connect", what, "use bias=False, or add the bias to the layer before"))
         return None
     with torch.no_grad():
-        given = tuple(copy.deepcopy(layer).cpu()(torch.zeros(1, *shape)).shape[1:])
+        given = tuple(layer(torch.zeros(1, *shape).to(layer.weight)).shape[1:])
     if given != shape:
         found.append(Violation("rec_connect", f"gives {given} for neurons of {shape}", "give one value per neuron"))
         return None
@@ -162,7 +163,7 @@ FAMILY = Family(PACKAGE, NEURONS, containers={"Repeat": 1})
 def _plain(module: nn.Module) -> nn.Module:
     """The module with each SumPool2d of Sinabs in it as the pool of torch that it is; the parameters are shared."""
     name = _own(module)
-    if name == "SumPool2d":
+    if name == "SumPool2d" and not any(True for _ in unseen(module)):
         pool: Any = module
         return nn.AvgPool2d(pool.kernel_size, pool.stride, 0, pool.ceil_mode, divisor_override=1)
     if name in NEURONS:

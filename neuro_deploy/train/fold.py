@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import UnsupportedError, Violation
 from ..neurons import NEURONS, part
+from .layers import unseen
 from .nets import BatchNorm
 
 TITLE = "cannot export the model"
@@ -108,13 +109,15 @@ def fold(model: nn.Module) -> Folded:
 
     weight' = gamma / sqrt(var + eps) * weight and bias' = gamma / sqrt(var + eps) * (bias - mean) + beta, in float64,
     then rounded to float32: spikes can change where a potential lies within that rounding of its threshold.
-    Raises: UnsupportedError for a batch norm that does not follow a linear layer, or weights that are not float32.
+    Raises: UnsupportedError for a batch norm that does not follow a linear layer, weights that are not float32, and
+    what no parameter says: hooks, pruning, parametrizations.
     """
     whole = nn.Sequential(model) if isinstance(model, neuron_modules()) else model
-    wide = [name for name, p in whole.named_parameters() if p.dtype != torch.float32]
-    if wide:
-        what = f"is {whole.get_parameter(wide[0]).dtype}, and the file holds float32"
-        raise UnsupportedError(TITLE, [Violation(wide[0], what, "call model.float() and check its accuracy first")])
+    remedy = "call model.float() and check its accuracy first"
+    wide = [(name, p.dtype) for name, p in whole.named_parameters() if p.dtype != torch.float32]
+    found = [Violation(name, f"is {dtype}, and the file holds float32", remedy) for name, dtype in wide]
+    if found := [*unseen(whole), *found]:
+        raise UnsupportedError(TITLE, found)
     copied = copy.deepcopy(whole).cpu().eval()
     layers, outputs = layers_of(copied)
     by_name = {layer.name: layer for layer in layers}

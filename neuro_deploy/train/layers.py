@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import nir
 import numpy as np
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ..errors import UnsupportedError, Violation
 
 
-def affine(module: nn.Linear) -> nir.NIRNode:
-    """An Affine, or a Linear where there is no bias; float32."""
-    arrays = {name: p.detach().cpu().numpy().astype(np.float32) for name, p in module.named_parameters()}
-    return nir.Affine(**arrays) if "bias" in arrays else nir.Linear(**arrays)
+def affine(module: Any) -> nir.NIRNode:
+    """An nn.Linear as an Affine, or as a Linear where there is no bias; float32."""
+    weight = module.weight.detach().cpu().numpy().astype(np.float32)
+    if module.bias is None:
+        return nir.Linear(weight)
+    return nir.Affine(weight, module.bias.detach().cpu().numpy().astype(np.float32))
 
 
 def flatten(module: nn.Flatten, given: tuple[int, ...], leading: int, title: str) -> nir.NIRNode:
@@ -30,3 +36,29 @@ def flatten(module: nn.Flatten, given: tuple[int, ...], leading: int, title: str
         raise UnsupportedError(title, [violation])
     last = end - leading if module.end_dim >= 0 else module.end_dim
     return nir.Flatten(start_dim=start - leading, end_dim=last, input_type={"input": np.array(given)})
+
+
+REWEIGHTED = {
+    "WeightNorm": "call torch.nn.utils.remove_weight_norm",
+    "SpectralNorm": "call torch.nn.utils.remove_spectral_norm",
+}
+"""Hooks of torch's that compute a weight before each call, by class, and how to make it a parameter again."""
+
+
+def unseen(model: nn.Module) -> Iterator[Violation]:
+    """What changes the numbers of a model's modules and stands in no parameter: all of it is refused."""
+    for name, module in model.named_modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            kind = type(hook)
+            pruned = kind.__module__ == "torch.nn.utils.prune"
+            remedy = "call torch.nn.utils.prune.remove" if pruned else REWEIGHTED.get(kind.__name__, "remove it")
+            what = f"has a hook around its forward ({getattr(hook, '__name__', kind.__name__)})"
+            yield Violation(name, f"{what}, which a file cannot hold", remedy)
+        for method in vars(module):
+            if callable(getattr(type(module), method, None)):
+                what = f"has a {method} that is not that of {type(module).__name__}"
+                yield Violation(name, what, "make it a class of its own, so that its name says so")
+        if parametrize.is_parametrized(module):
+            names = ", ".join(module.parametrizations)
+            remedy = "call torch.nn.utils.parametrize.remove_parametrizations"
+            yield Violation(name, f"computes its {names} anew in each call", remedy)
