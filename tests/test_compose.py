@@ -415,3 +415,15 @@ def test_a_readout_that_cannot_work_is_refused(told: dict[str, Any], says: str) 
     graph.metadata["neuro_deploy"]["readout"] = told
     with pytest.raises(UnsupportedError, match=says):
         read_graph(graph)
+
+
+def test_a_chain_may_be_longer_than_pythons_stack() -> None:
+    nodes: list[tuple[str, nir.NIRNode]] = [
+        (f"s{i:04d}", nir.Scale(np.full(2, 2.0 ** (i % 2 or -1)))) for i in range(1500)
+    ]
+    lif = nir.LIF(tau=np.full(2, DT * 4), r=np.full(2, 4.0), v_leak=np.zeros(2), v_threshold=np.ones(2))
+    names, edges = line(
+        ("input", nir.Input({"input": shaped(2)})), *nodes, ("lif", lif), ("output", nir.Output({"output": shaped(2)}))
+    )
+    (synapse,) = compose(read_graph(networks.graph(names, edges))).synapses
+    np.testing.assert_array_equal(synapse.weight, np.eye(2))

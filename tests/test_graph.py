@@ -12,7 +12,7 @@ import pytest
 
 import neuro_deploy as nd
 from neuro_deploy.errors import FileError, FormatError, InputError, UnsupportedError
-from neuro_deploy.graph import compose, read_graph
+from neuro_deploy.graph import assume, compose, read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
 from neuro_deploy.neurons.scheme import METADATA
 
@@ -367,3 +367,28 @@ def test_files_that_are_not_nir(tmp_path: Path) -> None:
         (tmp_path / "cut.nir").write_bytes(whole[: int(len(whole) * part)])
         with pytest.raises(FormatError):
             nd.read_nir(tmp_path / "cut.nir")
+
+
+@pytest.mark.parametrize("entry", ["text", "mankind", 5, ["kind"], np.array([1, 2]), np.float32(0.5)])
+@pytest.mark.parametrize("where", ["graph", "lif", "g", "g.scale"])
+def test_metadata_of_our_name_that_is_none_of_ours_is_refused(entry: object, where: str) -> None:
+    """In a graph, a node, a nested graph and a node of that: one clear sentence, whoever reads it."""
+    lif = nir.LIF(tau=np.full(2, 0.02), r=np.ones(2), v_leak=np.zeros(2), v_threshold=np.ones(2))
+    inner = {"i": nir.Input({"input": np.array([2])}), "scale": nir.Scale(np.ones(2)), "o": nir.Output(None)}
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "g": nir.NIRGraph(inner, list(itertools.pairwise(inner)), type_check=False),
+        "lif": lif,
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), type_check=False)
+    held = {"graph": graph, "lif": lif, "g": nodes["g"], "g.scale": inner["scale"]}[where]
+    held.metadata = {METADATA: entry, "other": 5}
+    says = f"{where}: its metadata '{METADATA}' is .*, not a group of entries; remove it"
+    with pytest.raises((InputError, UnsupportedError), match=says):
+        read_graph(graph, 0.01)
+    if where == "graph":
+        with pytest.raises(InputError, match=says):
+            assume(graph, dt=0.01)
+    held.metadata = {}
+    assert read_graph(assume(graph, dt=0.01)).dt == 0.01

@@ -17,7 +17,7 @@ import neuro_deploy as nd
 from neuro_deploy.comparison.margins import margins
 from neuro_deploy.errors import FormatError, InputError, UnsupportedError
 from neuro_deploy.files import read_input
-from neuro_deploy.graph import read_graph
+from neuro_deploy.graph import read_graph, write_graph
 from neuro_deploy.program.data import plain
 from neuro_deploy.road import verify_graph
 
@@ -349,3 +349,122 @@ def test_the_joined_input_does_not_take_a_nodes_name() -> None:
         )
         assert want["spikes"].any()
         np.testing.assert_array_equal(got["spikes"], want["spikes"])
+
+
+def with_inner(told: Any, *, outer: Any = None) -> nir.NIRGraph:
+    inner = nest({"i": given(3), "l": lif(3), "o": sent(3)}, [("i", "l"), ("l", "o")])
+    inner.metadata = {"neuro_deploy": told}
+    nodes = {"in": given(3), "g": inner, "output": sent(3)}
+    return networks.graph(nodes, list(itertools.pairwise(nodes)), **(outer or {}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dt", DT / 2), ("discretization", "exponential"), ("reset", "subtract"), ("fires", ">="), ("rounds", 3)],
+)
+def test_a_nested_graph_of_another_scheme_is_refused(key: str, value: Any) -> None:
+    """An export of ours within a bigger graph would be read by the bigger one's scheme."""
+    with pytest.raises(UnsupportedError, match=rf"g: its metadata says {key} = {value!r}, the graph around it "):
+        read_graph(with_inner({key: value}))
+    outer = {} if key == "dt" else {"reset": "subtract", "rounds": 3, key: value}
+    if key != "dt":
+        entry = {k: v for k, v in outer.items() if k in ("reset", key)}
+        graph = with_inner(entry, outer=outer)
+        for node in (graph.nodes["g"].nodes["l"],):
+            node.v_reset = np.zeros(3, "f4")
+        again = write_graph(read_graph(graph))
+        assert read_graph(again).scheme.told()["fires"] == ">"  # the nested graph's entry is written anew as well
+
+
+def test_metadata_of_a_nested_graph_is_checked() -> None:
+    with pytest.raises(InputError, match=r"g: its neuro_deploy metadata is not valid:\n  dt: "):
+        read_graph(with_inner({"dt": -1.0}))
+
+
+@pytest.mark.parametrize("name", ["a.c", "a.b.c"])
+def test_a_name_that_starts_like_a_nested_graph_is_written_where_it_stood(name: str) -> None:
+    deep = nest({"i": given(3), "l": lif(3, 5), "o": sent(3)}, [("i", "l"), ("l", "o")])
+    inner = nest({"i": given(3), "b": deep, "o": sent(3)}, [("i", "b"), ("b", "o")])
+    nodes = {"in": given(3), name: lif(3), "a": inner, "output": sent(3)}
+    graph = networks.graph(nodes, list(itertools.pairwise(nodes)))
+    again = write_graph(read_graph(graph))
+    assert set(again.nodes) == {"in", name, f"{name}.in", "a", "output"} and set(again.nodes["a"].nodes) == set("ibo")
+    x = np.random.default_rng(SEED).uniform(0, 2, (9, 4, 3))
+    one, other = (nd.simulate(g, x, "reference").populations for g in (graph, again))
+    assert list(one) == list(other)
+    for population, recording in one.items():
+        assert recording.data["spikes"].any()
+        np.testing.assert_array_equal(recording.data["spikes"], other[population].data["spikes"])
+
+
+def declared() -> nir.NIRGraph:
+    """Whose nodes all declare their input's shape, rightly."""
+    inner = nest({"i": given(2, 4, 2), "s": nir.Scale(np.float32(2)), "o": sent(2, 4, 2)}, [("i", "s"), ("s", "o")])
+    nodes = {
+        "in": given(1, 6, 4),
+        "conv": nir.Conv2d((6, 4), np.ones((2, 1, 3, 3), "f4"), 1, 0, 1, 1, np.zeros(2, "f4")),
+        "g": inner,
+        "flat": nir.Flatten({"input": np.array([2, 4, 2])}, 0, 1),
+        "line": nir.Conv1d(2, np.ones((3, 8, 1), "f4"), 1, 0, 1, 1, np.zeros(3, "f4")),
+        "lif": nir.Threshold(np.float32(2)),
+        "output": sent(3, 2),
+    }
+    return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+
+@pytest.mark.parametrize(
+    ("node", "wrong", "told", "real"),
+    [
+        ("conv", {"input_shape": (9, 9)}, (1, 9, 9), (1, 6, 4)),
+        ("flat", {"input_type": {"input": np.array([16, 1])}}, (16, 1), (2, 4, 2)),
+        ("line", {"input_shape": 3}, (8, 3), (8, 2)),
+        ("output", {"input_type": {"input": np.array([6])}}, (6,), (3, 2)),
+        ("g.i", {"input_type": {"input": np.array([2, 2, 4])}}, (2, 2, 4), (2, 4, 2)),
+        ("g.o", {"input_type": {"input": np.array([1])}}, (1,), (2, 4, 2)),
+    ],
+)
+def test_a_shape_that_a_file_declares_wrongly_is_refused(
+    node: str, wrong: dict[str, Any], told: Any, real: Any
+) -> None:
+    graph = declared()
+    assert {n.name: n.shape for n in read_graph(graph).nodes}["output"] == (3, 2)
+    where = graph.nodes["g"].nodes[node[2:]] if node.startswith("g.") else graph.nodes[node]
+    for key, value in wrong.items():
+        setattr(where, key, value)
+    with pytest.raises(UnsupportedError) as caught:
+        read_graph(graph)
+    (violation,) = caught.value.violations
+    assert violation.node == node and violation.what == f"declares an input of shape {told}, but gets {real}"
+    assert violation.remedy
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1, 1)])
+def test_a_parameter_of_one_element_is_a_number(shape: tuple[int, ...]) -> None:
+    """Whatever its rank, read, run, written and compiled."""
+
+    def graph(shape: tuple[int, ...]) -> nir.NIRGraph:
+        def number(value: float) -> Any:
+            return np.full(shape, value, np.float32)
+
+        tau = 2 * DT
+        nodes = {
+            "in": given(5),
+            "scale": nir.Scale(number(1.5)),
+            "gate": nir.Threshold(number(0.5)),
+            "wait": nir.Delay(number(2 * DT)),
+            "lif": nir.LIF(number(tau), number(1.5), number(0.125), number(0.5), number(-0.25)),
+            "cuba": nir.CubaLIF(*map(number, (tau, tau, 3, 0.125, 0.5, -0.25, 2))),
+            "output": sent(5),
+        }
+        return networks.graph(nodes, list(itertools.pairwise(nodes)))
+
+    x = np.random.default_rng(SEED).uniform(0, 1, (12, 4, 5)).astype(np.float32)
+    want, got = (nd.simulate(graph(s), x, "reference").populations for s in ((), shape))
+    again = nd.simulate(write_graph(read_graph(graph(shape))), x, "reference").populations
+    for name, recording in want.items():
+        assert recording.data["spikes"].any()
+        for key, values in recording.data.items():
+            assert values.shape == (12, 4, 5)
+            np.testing.assert_array_equal(got[name].data[key], values)
+            np.testing.assert_array_equal(again[name].data[key], values)
+    assert nd.compile(graph(shape)) == nd.compile(graph(()))

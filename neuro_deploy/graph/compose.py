@@ -165,18 +165,21 @@ class _Chains:
     def __init__(self, reading: Reading) -> None:
         self.nodes = {node.name: node for node in reading.nodes}
         self.values: dict[str, _Value] = {}
-        self.open: list[str] = []
 
     def value(self, name: str) -> _Value:
         """What a node sends.  Raises: UnsupportedError for a loop of linear nodes alone, and for an integrator."""
-        node = self.nodes[name]
-        if name not in self.values:
-            if name in self.open:
-                loop = " -> ".join([*self.open[self.open.index(name) :], name][::-1])
+        path = [] if name in self.values else [name]
+        while path:
+            node = self.nodes[path[-1]]
+            starts = isinstance(node.operation, (Source, FloatNeuron))
+            missing = next((s for s in node.inputs if s not in self.values and not starts), None)
+            if missing is None:
+                self.values[path.pop()] = self._compute(node)
+            elif missing in path:
+                loop = " -> ".join([*path[path.index(missing) :], missing][::-1])
                 raise _refusal(loop, "a loop without a neuron has a memory of its own", "put a neuron into the loop")
-            self.open.append(name)
-            self.values[name] = self._compute(node)
-            self.open.pop()
+            else:
+                path.append(missing)
         return self.values[name]
 
     def _compute(self, node: Node) -> _Value:
@@ -244,7 +247,6 @@ def compose(reading: Reading) -> Composed:
                 drives[node.name] = chains.drive(node)
         except UnsupportedError as error:
             violations += [v for v in error.violations if v not in violations]
-            chains.open.clear()
     violations += [
         Violation(
             name, "feeds the output without a neuron behind it", "end the network in a population (LIF, CF or LI)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,13 +49,15 @@ KEEPING = (Port, nir.Scale, nir.Delay, nir.Threshold, nir.LIF, nir.IF, nir.LI, n
 class Flat:
     """nodes: NIR nodes, Ports and Parts by name; a nested node `b` of graph `a` is `a.b`.  inputs: name, shape.
 
-    graphs: the name and the metadata of each graph that was inlined, outer ones first.
+    graphs: the name and the metadata of each graph that was inlined, outer ones first.   homes: of each node and graph,
+    the graph that it stands in ("": the outermost).
     """
 
     nodes: Mapping[str, Any]
     edges: tuple[Edge, ...]
     inputs: tuple[tuple[str, Shape], ...]
     graphs: Mapping[str, Mapping[str, Any]]
+    homes: Mapping[str, str]
 
 
 def flat(graph: nir.NIRGraph) -> Flat:
@@ -64,7 +67,8 @@ def flat(graph: nir.NIRGraph) -> Flat:
     Raises: UnsupportedError with all nested graphs whose ports are ambiguous, or an Input whose shape nothing tells.
     """
     graphs: dict[str, Mapping[str, Any]] = {}
-    nodes, edges, violations = _inlined(graph, "", 0, graphs)
+    homes: dict[str, str] = {}
+    nodes, edges, violations = _inlined(graph, "", graphs, homes)
     names = sorted(name for name, node in nodes.items() if type(node) is nir.Input)
     shapes: dict[str, Shape] = {}
     for name in names:
@@ -83,7 +87,7 @@ def flat(graph: nir.NIRGraph) -> Flat:
         nodes[name] = nir.Input({"input": np.array(shape)}, metadata=nodes[name].metadata)
     if len(inputs) > 1:
         nodes, edges = _joined(nodes, edges, inputs)
-    return Flat(nodes, tuple(edges), inputs, graphs)
+    return Flat(nodes, tuple(edges), inputs, graphs, homes)
 
 
 def _fed(inputs: Iterable[str], edges: Iterable[Edge]) -> Iterable[Violation]:
@@ -99,36 +103,32 @@ def _fed(inputs: Iterable[str], edges: Iterable[Edge]) -> Iterable[Violation]:
 
 
 def _inlined(
-    graph: nir.NIRGraph, prefix: str, depth: int, graphs: dict[str, Mapping[str, Any]]
+    graph: nir.NIRGraph, home: str, graphs: dict[str, Mapping[str, Any]], homes: dict[str, str], depth: int = 0
 ) -> tuple[dict[str, Any], list[Edge], list[Violation]]:
-    """Nodes, edges, violations; the graphs that were inlined are added to `graphs`."""
+    """Nodes, edges, violations; names are added to `homes`, the graphs that were inlined to `graphs`."""
     nodes: dict[str, Any] = {}
     edges: list[Edge] = []
     violations: list[Violation] = []
     entry: dict[str, str] = {}
     leave: dict[str, str] = {}
-
-    def put(whole: str, node: Any) -> None:
-        if whole in nodes:
-            violations.append(Violation(whole, "two nodes have this name, once inlined", "rename one"))
-        nodes[whole] = node
-
+    prefix = f"{home}." if home else ""
     if depth > DEEPEST:
-        return nodes, edges, [Violation(prefix[:60], f"is nested deeper than {DEEPEST} graphs", "flatten it")]
+        return nodes, edges, [Violation(home[:60], f"is nested deeper than {DEEPEST} graphs", "flatten it")]
     for name, node in graph.nodes.items():
         whole = prefix + str(name)
+        if whole in homes:
+            violations.append(Violation(whole, "two nodes have this name, once inlined", "rename one"))
+        homes[whole] = home
         if not isinstance(node, nir.NIRGraph) or told_kind(node) is not None:
-            port = depth > 0 and type(node) in (nir.Input, nir.Output)
-            put(whole, Port(shape_told(node), type(node) is nir.Input, node.metadata) if port else node)
+            nodes[whole] = _inner(node) if depth else _with_scalars(node)
             continue
         graphs[whole] = node.metadata
-        inner, ways, found = _inlined(node, f"{whole}.", depth + 1, graphs)
-        violations += found
-        for inside in inner.items():
-            put(*inside)
+        inner, ways, found = _inlined(node, whole, graphs, homes, depth + 1)
+        nodes |= inner
         edges += ways
+        violations += found
         for kind, table in ((nir.Input, entry), (nir.Output, leave)):
-            ports = [f"{whole}.{n}" for n, held in node.nodes.items() if type(held) is kind]
+            ports = [f"{whole}.{n}" for n, inside in node.nodes.items() if type(inside) is kind]
             table[str(name)] = ports[0] if len(ports) == 1 else ""
     for source, target in ((str(a), str(b)) for a, b in graph.edges):
         for name, table, what in ((source, leave, "Output"), (target, entry, "Input")):
@@ -138,6 +138,24 @@ def _inlined(
                 violations.append(Violation(f"{prefix}{source} -> {prefix}{target}", text, remedy))
         edges.append((leave.get(source) or prefix + source, entry.get(target) or prefix + target))
     return nodes, edges, violations
+
+
+def _inner(node: Any) -> Any:
+    """A node of a graph that is inlined: its Input and its Output pass on."""
+    if type(node) in (nir.Input, nir.Output):
+        return Port(shape_told(node), type(node) is nir.Input, node.metadata)
+    return _with_scalars(node)
+
+
+def _with_scalars(node: Any) -> Any:
+    """The node with numbers for its parameters of one element and several axes: each serves all elements."""
+    found = vars(node).items() if isinstance(node, KEEPING) else ()
+    single = {key: value for key, value in found if isinstance(value, np.ndarray) and value.ndim > 1 == value.size}
+    if single:
+        node = copy.copy(node)
+        for key, value in single.items():
+            setattr(node, key, value.reshape(()))
+    return node
 
 
 def _joined(nodes: dict[str, Any], edges: list[Edge], inputs: Iterable[tuple[str, Shape]]) -> tuple[Any, list[Edge]]:
@@ -191,7 +209,7 @@ def _inferred(name: str, nodes: Mapping[str, Any], edges: Iterable[Edge]) -> Sha
                 continue
             seen.add(target)
             shape, keeps = shape_told(nodes[target]), isinstance(nodes[target], KEEPING)
-            if shape and not (keeps and shape == (1,)):
+            if shape and not (keeps and set(shape) == {1}):
                 return shape
             if keeps:
                 path.append(target)
@@ -201,16 +219,19 @@ def _inferred(name: str, nodes: Mapping[str, Any], edges: Iterable[Edge]) -> Sha
 def shape_before(sources: Iterable[str], whole: Flat) -> Shape | None:
     """The shape that nodes send, from the nearest before them that tells, through nodes that keep shapes; or None.
 
-    A Scale with an axis of 1 tells nothing: it may be spread.
+    A Scale with an axis of 1 tells nothing: it may be spread; a single parameter tells its shape where nothing else
+    does.
     """
-    path, seen = list(sources), set[str]()
+    path, seen, least = list(sources), set[str](), None
     for name in path:
         node = whole.nodes[name]
         if name in seen or not isinstance(node, (Part, nir.Input, *KEEPING)):
             continue
         seen.add(name)
         shape = shape_told(node)
-        if shape and not (isinstance(node, nir.Scale) and 1 in shape):
+        if shape and isinstance(node, KEEPING[1:]) and set(shape) == {1}:
+            least = least or shape
+        elif shape and not (isinstance(node, nir.Scale) and 1 in shape):
             return shape
         path += [source for source, target in whole.edges if target == name]
-    return None
+    return least

@@ -14,11 +14,11 @@ from ..neurons import fires, specs
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import Scheme, told_kind
 from ..program import Readout, default_rule
-from .nesting import Flat, Shape, flat, shape_before, shape_told, unused
+from .nesting import Flat, Port, Shape, flat, shape_before, shape_told, unused
 from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, read_node
 from .order import TITLE, order
 from .shapes import output_shape
-from .told import ToldInput, ToldReadout, scheme_of, told_of
+from .told import ToldInput, ToldReadout, inner_scheme, scheme_of, strange, told_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Reading:
 
     inputs: name and shape of each Input of the file; where there are several, `nodes` hold one that joins them (see
     graph/nesting.py).   metadata: the graph's, as the file has it.   graphs: name and metadata of each nested graph.
+    homes: of each node of the file and each nested graph, the graph that it stands in ("": the outermost).
     """
 
     scheme: Scheme
@@ -63,6 +64,7 @@ class Reading:
     inputs: tuple[tuple[str, Shape], ...]
     metadata: Mapping[str, Any]
     graphs: Mapping[str, Mapping[str, Any]]
+    homes: Mapping[str, str]
 
     @property
     def dt(self) -> float:
@@ -103,11 +105,14 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     told = told_of(graph)
     scheme = scheme_of(told, dt)
     whole = flat(graph)
-    violations: list[Violation] = []
+    violations = [v for g, metadata in whole.graphs.items() for v in inner_scheme(g, metadata, scheme)]
+    violations += [v for name, node in whole.nodes.items() for v in strange(name, getattr(node, "metadata", None))]
     nodes: dict[str, Node] = {}
+    homes = dict(whole.homes)
     for name, sources, late in order(whole.nodes, whole.edges, scheme.dt):
         try:
             for node in _read(name, whole.nodes[name], sources, scheme, nodes, whole):
+                homes.setdefault(node.name, homes.get(name, ""))
                 nodes[node.name] = replace(node, late=late) if set(late) <= set(node.inputs) else node
         except UnsupportedError as error:
             violations += error.violations
@@ -115,6 +120,7 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
             if not isinstance(whole.nodes[name], (nir.Input, nir.Output)):
                 break
     violations += [v for n in nodes.values() for v in _finite(n)]
+    violations += [v for n in nodes.values() for v in _declared(n, whole.nodes.get(n.name), nodes)]
     violations = violations or [v for n in nodes.values() for v in _joins(n, nodes)]
     if violations:
         raise UnsupportedError(TITLE, violations)
@@ -127,6 +133,7 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
         whole.inputs,
         graph.metadata if isinstance(graph.metadata, dict) else {},
         whole.graphs,
+        homes,
     )
 
 
@@ -135,6 +142,19 @@ def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
     shapes = sorted({nodes[s].shape for s in node.inputs})
     if len(shapes) > 1:
         yield Violation(node.name, f"its inputs have different shapes {shapes}", "mend the file")
+
+
+DECLARING = (nir.Output, nir.Conv1d, nir.Conv2d, nir.Flatten, nir.NIRGraph, Port)
+"""Nodes that declare the shape of their input; it follows from the network."""
+
+
+def _declared(node: Node, stored: Any, nodes: Mapping[str, Node]) -> Iterable[Violation]:
+    """A shape that the file declares and the network does not have.  stored: the file's node."""
+    told = shape_told(stored) if isinstance(stored, DECLARING) else None
+    given = sorted({nodes[s].shape for s in node.inputs if s in nodes and nodes[s].shape})
+    if told is not None and len(given) == 1 and told != given[0]:
+        what = f"declares an input of shape {told}, but gets {given[0]}"
+        yield Violation(node.name, what, "mend the declared shape, or what leads there")
 
 
 def _read(

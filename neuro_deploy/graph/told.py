@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import nir
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import InputError
-from ..neurons.scheme import DISCRETIZATIONS, METADATA, RESETS, Scheme
+from ..errors import InputError, Violation
+from ..neurons.scheme import DISCRETIZATIONS, METADATA, RESETS, Scheme, metadata_of
+
+__all__ = ["Told", "assume", "inner_scheme", "metadata_of", "plain_metadata", "scheme_of", "strange", "told_of"]
 
 DEFAULTS = Scheme(1.0)
 """What NIR means where a file says nothing (but for dt, which must be said)."""
@@ -65,16 +67,33 @@ class Told(_Metadata):
     readout: ToldReadout | None = None
 
 
-def metadata_of(node: nir.NIRNode) -> Mapping[str, Any]:
-    """Our entry in a node's metadata, or an empty mapping."""
-    metadata = getattr(node, "metadata", None)
-    told = metadata.get(METADATA) if isinstance(metadata, dict) else None
-    return told if isinstance(told, dict) else {}
-
-
 def told_of(graph: nir.NIRGraph) -> Told:
     """Our metadata of the graph, checked.  Raises: InputError with all problems."""
+    for wrong in strange("graph", graph.metadata):
+        raise InputError(str(wrong))
     return _checked(metadata_of(graph), "the file's neuro_deploy metadata is not valid:")
+
+
+def strange(name: str, metadata: Any) -> Iterable[Violation]:
+    """An entry "neuro_deploy" of a node or a graph that is none of ours."""
+    if isinstance(metadata, Mapping) and not isinstance(metadata.get(METADATA, {}), dict):
+        what = f"its metadata '{METADATA}' is {metadata[METADATA]!r:.40}, not a group of entries"
+        yield Violation(name, what, "remove it, or store it by another name")
+
+
+def inner_scheme(name: str, metadata: Any, scheme: Scheme) -> Iterable[Violation]:
+    """Where a nested graph's metadata says another scheme than that of the whole, by which its nodes would be read."""
+    if violations := list(strange(name, metadata)):
+        yield from violations
+        return
+    entry = metadata.get(METADATA, {}) if isinstance(metadata, Mapping) else {}
+    told = _checked(entry, f"{name}: its neuro_deploy metadata is not valid:")
+    outer = {"dt": scheme.dt, **scheme.told(), "rounds": scheme.rounds}
+    for key, value in outer.items():
+        inner = getattr(told, key)
+        if inner is not None and inner != value:
+            what = f"its metadata says {key} = {inner!r}, the graph around it {value!r}"
+            yield Violation(name, what, "one graph has one scheme: run it apart, or export it by the other's")
 
 
 def _checked(entry: Mapping[str, Any], title: str) -> Told:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import nir
@@ -41,41 +41,50 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
         nodes[node.name] = made
         if not isinstance(node.operation, Slice):
             edges += [(source, node.name) for source in node.inputs]
-    return _nested(nodes, edges, "", reading, _metadata(reading))
+    metadata = _metadata(reading.metadata)
+    metadata[METADATA] = {**metadata.get(METADATA, {}), "dt": reading.dt}
+    return _nested(nodes, edges, "", reading, metadata)
 
 
-def _metadata(reading: Reading) -> dict[str, Any]:
-    told = reading.metadata.get(METADATA, {})
-    kept = {key: value for key, value in told.items() if key not in OF_A_FOREIGN_FILE}
+def _metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A graph's metadata, with what is true of its new nodes."""
+    if METADATA not in stored:
+        return dict(stored)
+    kept = {key: value for key, value in stored[METADATA].items() if key not in OF_A_FOREIGN_FILE}
     kept |= {key: value for key, value in OURS.items() if key in kept}
-    return {**reading.metadata, METADATA: {**kept, "dt": reading.dt}}
+    return {**stored, METADATA: kept}
 
 
 def _nested(
-    nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], prefix: str, reading: Reading, metadata: dict[str, Any]
+    nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], graph: str, reading: Reading, metadata: dict[str, Any]
 ) -> nir.NIRGraph:
-    """The graph whose nodes' names start with a prefix; deeper ones as graphs of their own."""
-    inside = [g for g in reading.graphs if g.startswith(prefix)]
-    below = [g for g in inside if not any(g.startswith(f"{other}.") for other in inside)]
+    """The nodes that stand in a graph ("": the outermost one), and in graphs within it."""
+    homes = reading.homes
 
-    def place(name: str) -> str:
-        """The node of this graph that `name` is, or lies in."""
-        return next((g for g in below if name.startswith(f"{g}.")), name)
+    def place(name: str) -> str | None:
+        """The node of this graph that `name` is, or lies in; None for one that lies elsewhere."""
+        while homes[name] != graph:
+            if not homes[name]:
+                return None
+            name = homes[name]
+        return name
+
+    def own(name: str) -> str:
+        return name.removeprefix(f"{graph}.") if graph else name
 
     here: dict[str, nir.NIRNode] = {}
-    for name in [n for n in nodes if n.startswith(prefix)]:
+    for name in nodes:
         owner = place(name)
-        if owner.removeprefix(prefix) not in here:
-            key = owner.removeprefix(prefix)
+        if owner is not None and own(owner) not in here:
             lower = owner != name
-            here[key] = (
-                _nested(nodes, edges, f"{owner}.", reading, dict(reading.graphs[owner])) if lower else nodes[name]
+            here[own(owner)] = (
+                _nested(nodes, edges, owner, reading, _metadata(reading.graphs[owner])) if lower else nodes[name]
             )
     ways = []
     for source, target in edges:
         a, b = place(source), place(target)
-        if source.startswith(prefix) and target.startswith(prefix) and (a != b or a == source):
-            ways.append((a.removeprefix(prefix), b.removeprefix(prefix)))
+        if a is not None and b is not None and (a != b or a == source):
+            ways.append((own(a), own(b)))
     return nir.NIRGraph(here, ways, metadata=metadata, type_check=False)
 
 

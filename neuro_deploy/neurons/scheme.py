@@ -119,9 +119,16 @@ def numbers_of(node: nir.NIRNode) -> dict[str, Any]:
     return {name: value for name, value in held.items() if value is not None and not isinstance(value, dict)}
 
 
+def metadata_of(node: Any) -> Mapping[str, Any]:
+    """Our entry in a node's or a graph's metadata, or an empty mapping."""
+    metadata = getattr(node, "metadata", None)
+    told = metadata.get(METADATA) if isinstance(metadata, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
 def told_kind(node: nir.NIRNode) -> str | None:
     """The neuron kind that our metadata of a node names, or None."""
-    stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
+    stored = metadata_of(node)
     return str(stored["kind"]) if "kind" in stored else None
 
 
@@ -130,10 +137,11 @@ def told_value(name: str, node: nir.NIRNode, key: str, found: NDArray[np.float64
 
     The metadata has it exactly, the node within the rounding of tau.   Raises: UnsupportedError if they disagree.
     """
-    stored = node.metadata.get(METADATA, {}) if isinstance(node.metadata, dict) else {}
+    stored = metadata_of(node)
     if key not in stored:
         return np.asarray(found, np.float32)
-    told = np.broadcast_to(np.asarray(stored[key], np.float32), np.shape(found))
+    told = np.asarray(stored[key], np.float32)
+    told = np.broadcast_to(told.reshape(()) if told.size == 1 else told, np.shape(found))
     if not np.allclose(told, found, rtol=1e-5, atol=1e-6):
         what = f"metadata's {key} is not what tau, v_leak and dt give"
         remedy = "give the dt that the file was made with"
