@@ -187,7 +187,7 @@ def shape_told(node: Any) -> Shape | None:
     if isinstance(node, (Port, Part)):
         return node.shape
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
-        if node.input_shape is None:
+        if node.input_shape is None or np.ndim(node.weight) < 2:
             return None
         channels = int(np.shape(node.weight)[1]) * int(node.groups)
         return (channels, *(int(n) for n in np.atleast_1d(node.input_shape)))
