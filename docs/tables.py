@@ -1,7 +1,10 @@
 """Tables of what is supported, made by trying: this script writes them into README.md and docs/frameworks.md.
 
-primitive x (read, write, reference, sim, lava): a small network of each primitive is written to a file, read, written
-again, run in float, compiled for loihi2 and run in `sim` and in Lava, which must agree in every number.
+primitive x (read, write, reference, sim, lava), by a small network of each primitive.  read: from a file.  write: the
+graph that `write_graph` makes of what was read, through a file, is read as the same operations, number by number.
+reference: run in float, the primitive's population fires (an integrator's potential moves), and where the primitive is
+no population, the network behind it does something else once zeros come through it.  sim: compiled for loihi2, that
+population fires, or moves, there.  lava: every number is equal to sim's.
 framework x neuron: what the adapters say of each class (their tests hold them to it).
 `--check` changes nothing, and fails where a table is not current; `--without-lava` leaves that column as it is.
 """
@@ -9,174 +12,104 @@ framework x neuron: what the adapters say of each class (their tests hold them t
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nir
 import numpy as np
+from probes import PROBES, RNG, SAMPLES, STEPS, Edge, Probe
 
 import neuro_deploy as nd
 from neuro_deploy import adapters
 from neuro_deploy.errors import NeuroDeployError
-from neuro_deploy.graph import read_graph, write_graph
-from neuro_deploy.neurons.scheme import METADATA
+from neuro_deploy.graph import Reading, read_graph, write_graph
 
 ROOT = Path(__file__).resolve().parent.parent
-DT, STEPS, SAMPLES = 1e-3, 12, 4
 COLUMNS = ("read", "write", "reference", "sim", "lava")
-Nodes = Mapping[str, Any]
-RNG = np.random.default_rng(3)
+RECORD = ("spikes", "v")
 
 
-def uniform(low: float, high: float, *shape: int) -> Any:
-    """Random float32 numbers."""
-    return RNG.uniform(low, high, shape).astype(np.float32)
-
-
-def given(*shape: int) -> nir.Input:
-    """An Input."""
-    return nir.Input({"input": np.array(shape)})
-
-
-def sent(*shape: int) -> nir.Output:
-    """An Output."""
-    return nir.Output({"output": np.array(shape)})
-
-
-def lif(*shape: int) -> nir.LIF:
-    """Neurons that fire, with distinct parameters."""
-    tau = DT * uniform(1.5, 5, *shape)
-    return nir.LIF(tau, tau / DT, uniform(0, 0.1, *shape), uniform(0.3, 0.6, *shape), np.zeros(shape, np.float32))
-
-
-def fc(targets: int, sources: int) -> nir.Affine:
-    """A dense layer."""
-    return nir.Affine(uniform(-0.6, 1, targets, sources), uniform(-0.1, 0.1, targets))
-
-
-def row(*nodes: Any, shape: tuple[int, ...] = (5,), last: tuple[int, ...] = (4,)) -> nir.NIRGraph:
-    """Nodes one behind the other, between an Input and an Output."""
-    named = {"input": given(*shape), **{f"n{i}": node for i, node in enumerate(nodes)}, "output": sent(*last)}
-    return graph(named, list(itertools.pairwise(named)))
-
-
-def graph(nodes: Nodes, edges: list[tuple[str, str]]) -> nir.NIRGraph:
-    """A graph with what compile needs to know."""
-    told = {METADATA: {"dt": DT, "steps": STEPS, "input": {"low": 0.0, "high": 1.0, "quantum": 0.125}}}
-    return nir.NIRGraph(dict(nodes), edges, metadata=told, type_check=False)
-
-
-def cuba(kind: Any) -> nir.NIRNode:
-    """A neuron with a synaptic current."""
-    tau, slow = DT * uniform(1.5, 4, 4), DT * uniform(2, 5, 4)
-    common = {"tau_syn": tau, "tau_mem": slow, "r": slow / DT, "v_leak": uniform(0, 0.1, 4), "w_in": tau / DT}
-    more = {"v_threshold": uniform(0.4, 0.8, 4), "v_reset": uniform(-0.2, 0.1, 4)} if kind is nir.CubaLIF else {}
-    node: nir.NIRNode = kind(**common, **more)
-    return node
-
-
-def nested() -> nir.NIRGraph:
-    """A neuron in a graph in a graph."""
-    inner = {"a": given(4), "lif": lif(4), "b": sent(4)}
-    block: Any = nir.NIRGraph(inner, list(itertools.pairwise(inner)), type_check=False)
-    outer = {"a": given(4), "block": block, "b": sent(4)}
-    return row(fc(4, 5), nir.NIRGraph(outer, list(itertools.pairwise(outer)), type_check=False))
-
-
-def looped() -> nir.NIRGraph:
-    """A population that feeds itself, by weights and directly."""
-    nodes = {"input": given(5), "fc": fc(4, 5), "lif": lif(4), "back": nir.Linear(uniform(-0.5, 0.3, 4, 4))}
-    edges = [("input", "fc"), ("fc", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "lif"), ("lif", "output")]
-    return graph({**nodes, "output": sent(4)}, edges)
-
-
-def two_sided() -> nir.NIRGraph:
-    """Two Inputs of different shapes, two Outputs."""
-    nodes = {"a": given(2, 2), "flat": nir.Flatten({"input": np.array([2, 2])}, 0, -1), "fa": fc(4, 4), "b": given(3)}
-    nodes |= {"fb": fc(4, 3), "lif": lif(4), "fc": fc(3, 4), "end": lif(3), "x": sent(4), "y": sent(3)}
-    edges = [("a", "flat"), ("flat", "fa"), ("fa", "lif"), ("b", "fb"), ("fb", "lif"), ("lif", "x"), ("lif", "fc")]
-    return graph(nodes, [*edges, ("fc", "end"), ("end", "y")])
-
-
-def circulate() -> nir.NIRGraph:
-    """Our circulate-firing neuron, signed."""
-    from neuro_deploy.neurons import FloatNeuron, spec
-
-    params = {"beta": uniform(0.5, 0.9, 4), "theta": uniform(0.2, 0.3, 4), "theta_neg": uniform(0.2, 0.4, 4)}
-    whole = {"circulations": np.float32(3), "circulations_neg": np.float32(2)}
-    return row(fc(4, 5), spec("cf").write(FloatNeuron("cf", (4,), {**params, **whole}), DT))
-
-
-IMAGE = {"shape": (2, 5, 4)}
-PROBES: dict[str, Callable[[], nir.NIRGraph]] = {
-    "Affine": lambda: row(fc(4, 5), lif(4)),
-    "Linear": lambda: row(nir.Linear(uniform(-0.4, 1, 4, 5)), lif(4)),
-    "Scale": lambda: row(nir.Scale(uniform(0.5, 1.5, 5)), lif(5), last=(5,)),
-    "Conv1d": lambda: row(
-        nir.Conv1d(6, uniform(-0.5, 1, 4, 1, 3), 2, 1, 1, 2, uniform(0, 0.1, 4)), lif(4, 3), shape=(2, 6), last=(4, 3)
-    ),
-    "Conv2d": lambda: row(
-        nir.Conv2d((5, 4), uniform(-0.5, 1, 4, 1, 3, 2), (2, 1), (1, 1), (1, 2), 2, uniform(0, 0.1, 4)),
-        lif(4, 3, 4),
-        **IMAGE,
-        last=(4, 3, 4),
-    ),
-    "SumPool2d": lambda: row(
-        nir.SumPool2d(np.array([2, 2]), np.array([2, 1]), np.array([1, 0])), lif(2, 3, 3), **IMAGE, last=(2, 3, 3)
-    ),
-    "AvgPool2d": lambda: row(
-        nir.AvgPool2d(np.array([2, 2]), np.array([2, 1]), np.array([1, 0])), lif(2, 3, 3), **IMAGE, last=(2, 3, 3)
-    ),
-    "Flatten": lambda: row(nir.Flatten({"input": np.array([2, 5, 4])}, 0, -1), fc(4, 40), lif(4), **IMAGE),
-    "Delay": lambda: row(nir.Delay(DT * np.array([0, 1, 2, 3, 1])), fc(4, 5), lif(4)),
-    "I": lambda: row(fc(4, 5), lif(4), fc(4, 4), nir.I(np.full(4, 1 / DT, np.float32))),
-    "IF": lambda: row(fc(4, 5), nir.IF(np.full(4, 1 / DT, np.float32), uniform(0.5, 1, 4), uniform(-0.2, 0.1, 4))),
-    "LI": lambda: row(fc(4, 5), lif(4), fc(4, 4), nir.LI(DT * uniform(2, 5, 4), uniform(2, 5, 4), uniform(0, 0.1, 4))),
-    "LIF": lambda: row(fc(4, 5), lif(4)),
-    "CubaLI": lambda: row(fc(4, 5), lif(4), fc(4, 4), cuba(nir.CubaLI)),
-    "CubaLIF": lambda: row(fc(4, 5), cuba(nir.CubaLIF)),
-    "Threshold": lambda: row(fc(4, 5), nir.Threshold(uniform(0.3, 0.6, 4)), fc(4, 4), lif(4)),
-    "Input, Output: several": two_sided,
-    "NIRGraph: nested": nested,
-    "NIRGraph: our circulate-firing neuron": circulate,
-    "edges: recurrent, self loops": looped,
-    "I, LI, CubaLI before another neuron": lambda: row(
-        fc(4, 5), nir.LI(DT * uniform(2, 5, 4), uniform(2, 5, 4), uniform(0, 0.1, 4)), lif(4)
-    ),
-}
-
-
-def cells(probe: nir.NIRGraph, lava: bool) -> dict[str, str]:
-    """What each column says of a probe."""
-    found = dict.fromkeys(COLUMNS, "no")
+def through_a_file(graph: nir.NIRGraph) -> nir.NIRGraph:
+    """The graph, written and read."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.nir"
-        nd.write_nir(probe, file)
-        read = nd.read_nir(file)
+        nd.write_nir(graph, file)
+        return nd.read_nir(file)
+
+
+def operations(reading: Reading) -> dict[str, dict[str, Any]]:
+    """Every node with all its numbers; parameters of a population in its whole shape."""
+    found = {}
+    for node in reading.nodes:
+        held: dict[str, Any] = dict(vars(node.operation))
+        for name, value in held.pop("params", {}).items():
+            held[f"params {name}"] = np.broadcast_to(value, node.shape)
+        edges = {"inputs": node.inputs, "late": node.late, "shape": node.shape}
+        found[node.name] = {"type": type(node.operation).__name__, **edges, **held}
+    return found
+
+
+def same(one: Reading, other: Reading) -> bool:
+    """True if two readings have the same operations, number by number."""
+    a, b = operations(one), operations(other)
+    return list(a) == list(b) and all(
+        a[name].keys() == b[name].keys() and all(np.array_equal(a[name][key], b[name][key]) for key in a[name])
+        for name in a
+    )
+
+
+def muted(graph: nir.NIRGraph, edge: Edge, shape: tuple[int, ...]) -> nir.NIRGraph:
+    """The graph with zeros coming through an edge.  shape: of what comes through it."""
+    edges = [tuple(map(str, e)) for e in graph.edges if tuple(map(str, e)) != edge]
+    nodes = {**graph.nodes, "mute": nir.Scale(np.zeros(shape, np.float32))}
+    edges += [(edge[0], "mute"), ("mute", edge[1])]
+    return nir.NIRGraph(nodes, edges, metadata=dict(graph.metadata), type_check=False)
+
+
+def shown(trace: nd.Trace, reading: Reading, name: str) -> Any:
+    """Spikes of a population, or the potential of one that never fires."""
+    return trace.populations[name].data["v" if reading.neurons[name].kind == "li" else "spikes"]
+
+
+def does(trace: nd.Trace, reading: Reading, at: tuple[str, ...]) -> str:
+    """What populations do: "fires", "moves" (the last of them never fires), or "no" for one that does nothing."""
+    if not all(shown(trace, reading, name).any() for name in at):
+        return "no"
+    return "moves" if reading.neurons[at[-1]].kind == "li" else "fires"
+
+
+def is_seen(read: nir.NIRGraph, reading: Reading, x: Any, trace: nd.Trace, edge: Edge) -> bool:
+    """True if a population does something else once zeros come through the edge."""
+    (shape,) = (node.shape for node in reading.nodes if node.name == edge[0])
+    without = nd.simulate(muted(read, edge, shape), x, "reference", RECORD)
+    return any((shown(trace, reading, n) != shown(without, reading, n)).any() for n in reading.neurons)
+
+
+def cells(probe: Probe, lava: bool) -> dict[str, str]:
+    """What each column says of a probe."""
+    found = dict.fromkeys(COLUMNS, "no")
+    read = through_a_file(probe.make())
     reading = read_graph(read)
     found["read"] = "yes"
-    again = read_graph(write_graph(reading))
-    found["write"] = "yes" if [n.name for n in again.nodes] == [n.name for n in reading.nodes] else "no"
+    found["write"] = "yes" if same(reading, read_graph(through_a_file(write_graph(reading)))) else "no"
     x = {name: RNG.integers(0, 9, (STEPS, SAMPLES, *shape)) / 8 for name, shape in reading.inputs}
-    trace = nd.simulate(read, x, "reference", ("spikes", "v"))
-    if any(r.data["spikes"].any() for name, r in trace.populations.items() if name in reading.neurons):
-        found["reference"] = "yes"
+    trace = nd.simulate(read, x, "reference", RECORD)
+    if all(is_seen(read, reading, x, trace, edge) for edge in probe.through):
+        found["reference"] = does(trace, reading, probe.at)
     try:
         program = nd.compile(read, target="loihi2")
     except NeuroDeployError as error:
         reason = str(error).splitlines()[-1].strip().partition(": ")[2].partition(";")[0]
         return found | {"sim": f"refused: {reason}", "lava": "as sim"}
-    sim = nd.simulate(program, x, "sim", ("spikes", "v", "u"))
-    fired = any(r.data["spikes"].any() for name, r in sim.populations.items() if name in reading.neurons)
-    found["sim"] = "yes" if fired else "no"
+    sim = nd.simulate(program, x, "sim", (*RECORD, "u"))
+    found["sim"] = does(sim, reading, probe.at)
     if lava:
-        other = nd.simulate(program, x, "lava", ("spikes", "v", "u"))
-        found["lava"] = "yes, equal" if nd.compare(sim, other).equal else "no: it differs"
+        other = nd.simulate(program, x, "lava", (*RECORD, "u"))
+        found["lava"] = "equal" if nd.compare(sim, other).equal else "no: it differs"
     return found
 
 
@@ -184,7 +117,7 @@ def primitive_table(lava: bool, before: Mapping[str, list[str]]) -> str:
     """The first table, in Markdown.  before: the cells of the one that stands, for the column that is not tried."""
     lines = ["| primitive | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, probe in PROBES.items():
-        found = cells(probe(), lava)
+        found = cells(probe, lava)
         if not lava and found["lava"] == "no":
             found["lava"] = before.get(name, [""] * 6)[5]
         lines.append(f"| {name} | " + " | ".join(found[c] for c in COLUMNS) + " |")
