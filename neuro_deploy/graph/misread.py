@@ -150,14 +150,27 @@ def leak_voltage(seen: Seen) -> Found:
 
 
 @rule
+def start(seen: Seen) -> Found:
+    """NIR does not say where a potential starts; ours starts at 0."""
+    for name, node in seen.of(*LEAKING):
+        if not _is(node.v_leak, 0):
+            yield name, f"its potential starts at v_leak = {_span(node.v_leak)}, not at 0", (NORSE,)
+    for name, node in seen.of(*FIRING):
+        if not _is(node.v_reset, 0):
+            yield name, f"its potential starts at v_reset = {_span(node.v_reset)}, not at 0", (JELLY,)
+
+
+@rule
 def resistance(seen: Seen) -> Found:
     """`r`, the gain of the input."""
     dt = seen.reading.dt if seen.reading else None
     for name, node in seen.of(nir.LIF, nir.IF):
-        if not _is(node.r, 1):
+        if type(node) is nir.LIF and not _is(node.r, 1):
             yield name, f"r = {_span(node.r)} is ignored: its input counts as for r = 1", (NORSE, SINABS)
         if dt is None:
             continue
+        if type(node) is nir.IF and not _is(node.r, 1.0 / dt):
+            yield name, f"r = {_span(node.r)} is ignored: it takes its input whole, as for r = 1 / dt", (NORSE, SINABS)
         allowed = (1.0, node.tau / dt) if type(node) is nir.LIF else (1.0 / dt,)
         if not any(_is(node.r, value) for value in allowed):
             text = "1 or tau / dt" if type(node) is nir.LIF else "1 / dt"
