@@ -267,6 +267,28 @@ def test_what_is_not_kept_is_refused(match: str, make: Callable[[], nn.Module]) 
     assert "  1" in str(caught.value) and "2: GELU is not supported" in str(caught.value)
 
 
+def replaced(**attributes: Any) -> nn.Module:
+    cell = plain()
+    for name, value in attributes.items():
+        setattr(cell, name, value)
+    return cell
+
+
+@pytest.mark.parametrize(
+    ("match", "make"),
+    [
+        ("activation: is <lambda>, not that of LIFCell", lambda: replaced(activation=lambda x, s, p, dt: (x, s))),
+        ("activation: is lif_step", lambda: replaced(activation=norse.functional.lif.lif_step)),
+        ("state_fallback: gives a first state", lambda: replaced(state_fallback=lambda x: None)),
+        ("state_fallback: gives", lambda: replaced(state_fallback=norse.LIFBoxCell(dt=DT).initial_state)),
+        ("v_th: holds values that are NaN", lambda: plain(v_th=tensor(float("nan")))),
+    ],
+)
+def test_what_was_put_in_place_of_a_cells_own_is_refused(match: str, make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(UnsupportedError, match=f"1.{match}"):
+        nd.from_norse(norse.SequentialState(nn.Linear(5, 5), make()).eval(), input_shape=(5,))
+
+
 def test_one_dt_for_all() -> None:
     two = norse.SequentialState(plain(), norse.LIFCell(lif_parameters(), dt=0.002))
     with pytest.raises(InputError, match=r"several \(0 0.0013, 1 0.002\)"):

@@ -251,6 +251,63 @@ def test_everything_that_is_refused_is_named_at_once() -> None:
         nd.from_spikingjelly(joined, dt=DT, input_shape=(4,))
 
 
+def changed(module: nn.Module, **attributes: Any) -> nn.Module:
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def begun(module: Any, name: str, value: Any) -> nn.Module:
+    module.set_reset_value(name, value)
+    return module  # type: ignore[no-any-return]
+
+
+NAN = float("nan")
+WRONG: list[tuple[str, Callable[[], nn.Module]]] = [
+    ("v: starts at 0.5, not at 0", lambda: begun(neuron.IFNode(0.7, None), "v", 0.5)),
+    ("v: starts at 0.5, not at 0", lambda: begun(neuron.SimpleIFNode(0.7, 0.0), "v", torch.full((8, 4), 0.5))),
+    ("v: starts at 0, not at -0.2", lambda: changed(neuron.LIFNode(2.0, True, 0.3, None), v_reset=-0.2)),
+    ("c: starts at 0.1, not at 0", lambda: begun(neuron.CUBALIFNode(0.4, 0.7), "c", 0.1)),
+    ("_neuron_precision", lambda: changed(neuron.LIFNode(), _neuron_precision=(torch.float16, "fp32", "fp32"))),
+    ("tau: is 0.7, so a step", lambda: neuron.NonSpikingLIFNode(0.7, None)),
+    ("tau: is 0.5, so a step", lambda: changed(neuron.LIFNode(), tau=0.5)),
+    ("tau: tau of shape", lambda: changed(neuron.LIFNode(), tau=torch.rand(3) + 2)),
+    ("c_decay: is a leak of -0.3", lambda: neuron.CUBALIFNode(c_decay=-0.3, v_decay=0.7)),
+    ("c_decay: is a leak of 1.3", lambda: neuron.CUBALIFNode(c_decay=1.3, v_decay=0.7, v_reset=None)),
+    ("v_decay: is a leak of -0.5", lambda: neuron.CUBALIFNode(c_decay=0.3, v_decay=-0.5, v_reset=None)),
+    ("v_threshold: v_threshold of shape", lambda: changed(neuron.IFNode(), v_threshold=torch.rand(3) + 0.1)),
+    ("v_threshold: holds values that are NaN", lambda: changed(neuron.IFNode(), v_threshold=NAN)),
+    ("v_threshold: is torch.float64", lambda: changed(neuron.IFNode(), v_threshold=torch.rand(4).double())),
+    ("v_threshold: 'high' is not a number", lambda: changed(neuron.IFNode(), v_threshold="high")),
+]
+
+
+@pytest.mark.parametrize(("match", "make"), WRONG)
+def test_attributes_that_are_not_kept_are_refused(match: str, make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(UnsupportedError, match=rf"1\.{match}"):
+        nd.from_spikingjelly(nn.Sequential(nn.Linear(4, 4), make()).eval(), dt=DT, input_shape=(4,))
+
+
+def spread(n: int, low: float, high: float) -> nn.Parameter:
+    return nn.Parameter(torch.linspace(low, high, n))
+
+
+TENSORS: dict[str, Callable[[int], nn.Module]] = {
+    "leaks": lambda n: changed(
+        neuron.CUBALIFNode(0.4, 0.7, 1.9, -0.2), c_decay=spread(n, 0.3, 0.6), v_decay=spread(n, 0.7, 0.5)
+    ),
+    "soft": lambda n: changed(neuron.CUBALIFNode(0.4, 0.6, 1.9, None), v_threshold=spread(n, 1.4, 1.9)),
+    "hard": lambda n: changed(neuron.SimpleIFNode(0.7, -0.1), v_threshold=spread(n, 0.9, 1.4)),
+    "tau": lambda n: changed(neuron.SimpleLIFNode(3.3, True, 0.2, 0.0), tau=spread(n, 2.0, 3.0)),
+}
+"""Classes that SpikingJelly can run so; its IFNode and LIFNode take numbers alone."""
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_parameters_per_neuron(name: str, tmp_path: Path) -> None:
+    check(dense(TENSORS[name](9), TENSORS[name](4), "s"), given(), tmp_path)
+
+
 def exported(model: nn.Module, x: torch.Tensor) -> nir.NIRGraph:
     """Its own export, at DT, read by its convention: it fires at the threshold."""
     pytest.importorskip("nirtorch", reason="SpikingJelly's NIR exchange needs nirtorch (tests/frameworks.txt)")

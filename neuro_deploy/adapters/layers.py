@@ -13,8 +13,9 @@ Anything else is refused by name.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,12 +91,29 @@ def refuse(what: str, remedy: str = "", node: str = "") -> UnsupportedError:
     return UnsupportedError(TITLE, [Violation(node, what, remedy)])
 
 
-def per_neuron(value: Any, shape: Shape, name: str) -> NDArray[np.float32]:
+@contextlib.contextmanager
+def naming(**names: str) -> Iterator[None]:
+    """Errors within name the framework's parameters.   names: ours -> the framework's."""
+    try:
+        yield
+    except UnsupportedError as error:
+        found = [Violation(names.get(v.node, v.node), v.what, v.remedy) for v in error.violations]
+        raise UnsupportedError(error.title, found) from error
+
+
+def per_neuron(value: Any, shape: Shape, name: str, dtype: Any = np.float32) -> NDArray[Any]:
     """A parameter as float32, () or of the population's shape; leading axes of 1 (a batch) are dropped.
 
-    value: tensor, array or number.   Raises: UnsupportedError if it does not fit the shape.
+    value: tensor, array or number.   dtype: another, for arithmetic before it is rounded.
+    Raises: UnsupportedError if it does not fit the shape, or holds what is no finite number.
     """
-    array = np.asarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value, np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.asarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value, dtype)
+    except (TypeError, ValueError) as error:
+        raise refuse(f"{value!r} is not a number", "give one value, or one per neuron", name) from error
+    if not np.isfinite(array).all():
+        raise refuse("holds values that are NaN or infinite", "train again with a smaller learning rate", name)
     while array.ndim > len(shape) and array.shape[0] == 1:
         array = array[0]
     if array.size == 1:

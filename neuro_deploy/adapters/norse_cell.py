@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import nir
@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from ..errors import UnsupportedError, Violation
 from ..neurons import spec
 from ..neurons.base import FloatNeuron
-from .layers import TITLE, Fragment, Shape, per_neuron
+from .layers import TITLE, Fragment, Shape, naming, per_neuron
+
+STEPS = {
+    **dict.fromkeys(("LIFCell", "LIF"), "lif_feed_forward"),
+    **dict.fromkeys(("LIFRecurrentCell", "LIFRecurrent"), "lif"),
+    "LIFBoxCell": "lif_box_feed_forward",
+    **dict.fromkeys(("LICell", "LI"), "li_feed_forward"),
+    "LIBoxCell": "li_box_feed_forward",
+    **dict.fromkeys(("IAFCell", "IAF"), "iaf_feed_forward"),
+}
+"""Class -> the function of Norse's that is its step, without "_step" or "_adjoint_step" (the same forward)."""
 
 
 class Cell:
@@ -23,6 +33,7 @@ class Cell:
         self.module, self.shape, self.p = module, shape, module.p
         self.violations: list[Violation] = []
         self.start = self.value(start)
+        self.violations += _replaced(module)
         for name, value in self.p._asdict().items():
             if torch.is_tensor(value) and value.ndim and value.dtype != torch.float32:
                 what = f"is {value.dtype}, and the file holds float32"
@@ -63,7 +74,22 @@ class Cell:
         if self.violations:
             raise UnsupportedError(TITLE, self.violations)
         kept = {name: per_neuron(value, self.shape, name) for name, value in params.items()}
-        return spec(kind).write(FloatNeuron(kind, self.shape, kept), self.module.dt)
+        with naming(beta="tau_mem_inv", beta_syn="tau_syn_inv"):
+            return spec(kind).write(FloatNeuron(kind, self.shape, kept), self.module.dt)
+
+
+def _replaced(module: Any) -> Iterable[Violation]:
+    """The step and the first state of a cell are attributes; what was put in their place is not kept."""
+    stem = STEPS.get(type(module).__name__)
+    if stem is None:
+        return
+    step, first = module.activation, getattr(module.state_fallback, "__func__", None)
+    name = getattr(step, "__name__", str(step))
+    own = (getattr(step, "__module__", None) or "").startswith("norse.")
+    if not own or name not in (f"{stem}_step", f"{stem}_adjoint_step"):
+        yield Violation("activation", f"is {name}, not that of {type(module).__name__}", "make the cell anew")
+    if first is not type(module).initial_state:
+        yield Violation("state_fallback", "gives a first state of its own, and NIR has none", "make the cell anew")
 
 
 def lif(module: Any, shape: Shape, dt: float) -> Fragment:

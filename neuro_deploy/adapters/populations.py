@@ -18,11 +18,11 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnsupportedError
+from ..errors import UnsupportedError, Violation
 from ..neurons import spec
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import Scheme
-from .layers import Fragment, Shape, refuse, scale_node
+from .layers import TITLE, Fragment, Shape, naming, refuse, scale_node
 
 Array = NDArray[np.float32]
 
@@ -59,12 +59,23 @@ def soft(theta: Any, name: str, *, rounds: int = 1, taken: Any = None, **params:
     return FloatNeuron("cf", (), {"theta": below, "theta_neg": below, **arrays(fixed), **arrays(params)})
 
 
-def fragment(neuron: FloatNeuron, shape: Shape, dt: float, gain: Any = None) -> Fragment:
+def fragment(
+    neuron: FloatNeuron, shape: Shape, dt: float, gain: Any = None, beta: str = "beta", beta_syn: str = "beta_syn"
+) -> Fragment:
     """The nodes of a population of this shape, behind a Scale by `gain` unless that is None.
 
-    Raises: UnsupportedError for what its nodes cannot say.
+    beta, beta_syn: the framework's names of these leaks, for messages.
+    Raises: UnsupportedError for what its nodes cannot say, and for leaks outside [0, 1].
     """
-    node = spec(neuron.kind).write(FloatNeuron(neuron.kind, shape, neuron.params), dt)
+    with naming(beta=beta, beta_syn=beta_syn):
+        leaks = {name: neuron.params[name] for name in ("beta", "beta_syn") if name in neuron.params}
+        out = {name: leak[(leak < 0) | (leak > 1)] for name, leak in leaks.items()}
+        found = [
+            Violation(n, f"is a leak of {v[0]:g}, outside [0, 1]", "train within") for n, v in out.items() if v.size
+        ]
+        if found:
+            raise UnsupportedError(TITLE, found)
+        node = spec(neuron.kind).write(FloatNeuron(neuron.kind, shape, neuron.params), dt)
     if gain is None:
         return Fragment({"": node})
     return Fragment.row(("gain", scale_node(gain, shape)), ("", node))

@@ -89,7 +89,7 @@ def _neuron(module: Any, shape: Shape, dt: float, circulations: int | None = Non
     else:
         taken = module.reset_fn.subtract_value
         neuron = soft(theta, "spike_threshold", rounds=rounds, taken=taken, **leaks)
-    forward = fragment(neuron, shape, dt, gain)
+    forward = fragment(neuron, shape, dt, gain, "alpha_mem", "alpha_syn")
     if back is None:
         return forward
     edges = (*forward.edges, ("", "back"), ("back", forward.inputs[0]))
@@ -118,7 +118,7 @@ def _integrator(module: Any, shape: Shape, dt: float) -> Fragment:
         found = [Violation("min_v_mem", "clips the potential from below, which no population here does", remedy)]
         raise UnsupportedError(TITLE, found)
     leaks, gain = _leaks(module, shape)
-    return fragment(FloatNeuron("li", (), leaks), shape, dt, gain)
+    return fragment(FloatNeuron("li", (), leaks), shape, dt, gain, "alpha_mem", "alpha_syn")
 
 
 def _back(module: Any, shape: Shape, found: list[Violation]) -> nir.NIRNode | None:

@@ -12,7 +12,7 @@ import torch
 from ..errors import UnsupportedError, Violation
 from ..neurons import spec
 from ..neurons.base import FloatNeuron
-from .layers import TITLE, Fragment, Shape, layer_node, per_neuron, scale_node
+from .layers import TITLE, Fragment, Shape, layer_node, naming, per_neuron, scale_node
 
 RESETS = {"_base_sub": 0, "_base_zero": 1, "_base_int": 2}
 """snnTorch's update function -> its number of the reset mechanism."""
@@ -99,7 +99,8 @@ class Cell:
         if self.forgets and self.beta_syn is not None:
             row.append(("membrane", self.integrator(self.beta_syn)))
         enters = row[0][0] if row else ""
-        main = Fragment.row(*row, ("", self.neurons()), gain=self.gain)
+        with naming(beta_syn="alpha"):
+            main = Fragment.row(*row, ("", self.neurons()), gain=self.gain)
         if self.forgets:
             main = _with_loop(main, "", "reset", scale_node(-self.theta, self.shape), "")
         main = self.graded(main)

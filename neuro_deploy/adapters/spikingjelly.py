@@ -22,112 +22,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import nir
-import numpy as np
-import torch
 from torch import nn
 
 from ..errors import UnsupportedError, Violation
-from ..neurons.base import FloatNeuron
 from ..program import Readout
+from . import spikingjelly_cell as cell
 from .chain import About, Family, build
-from .layers import TITLE, Fragment, Kept, Shape, refuse
-from .populations import arrays, fragment, hard, soft
+from .layers import TITLE, Kept, Shape
 
 HALF = "its state starts at half a threshold, and NIR has no initial state"
 REMEDY = "train IFNode, LIFNode, ParametricLIFNode or CUBALIFNode"
-
-
-def _fires(module: Any) -> None:
-    """Raise unless the neuron's spike is 1 at 0 and above, 0 below: not the smooth or counting kind of surrogate."""
-    with torch.no_grad():
-        given = torch.tensor([-3.0, -1e-6, 0.0, 1e-6, 0.5, 3.0])
-        try:
-            steps = torch.equal(module.surrogate_function(given), (given >= 0).float())
-        except RuntimeError:  # a probability outside [0, 1]
-            steps = False
-    if not steps:
-        what = f"{type(module.surrogate_function).__name__} does not give 1 at and above the threshold, else 0"
-        raise refuse(what, "call set_spiking_mode(True), or use Sigmoid, ATan, ...", "surrogate_function")
-
-
-def _inverse_tau(module: Any) -> float:
-    if hasattr(module, "w"):
-        return float(torch.sigmoid(module.w.detach().double()))
-    return 1.0 / float(module.tau)
-
-
-def _neuron(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
-    """IFNode, LIFNode, ParametricLIFNode."""
-    _fires(module)
-    rate = _inverse_tau(module) if leaks else 0.0
-    gain = rate if leaks and module.decay_input else None
-    theta, beta = module.v_threshold, 1.0 - rate
-    if module.v_reset is None:
-        return fragment(soft(theta, "v_threshold", beta=beta), shape, dt, gain)
-    return fragment(hard(_above(module), "v_threshold - v_reset", beta=beta), shape, dt, gain)
-
-
-def _above(module: Any) -> float:
-    """The threshold of a potential that is measured from v_reset."""
-    return float(module.v_threshold) - float(module.v_reset)
-
-
-def _cuba(module: Any, shape: Shape, dt: float) -> Fragment:
-    """CUBALIFNode."""
-    _fires(module)
-    leaks: dict[str, Any] = {"beta": module.v_decay, "beta_syn": module.c_decay}
-    if module.v_reset is None:
-        return fragment(soft(module.v_threshold, "v_threshold", **leaks), shape, dt)
-    drift = -(1.0 - float(module.v_decay)) * float(module.v_reset)
-    leaks |= {"drift": drift} if drift else {}
-    return fragment(hard(_above(module), "v_threshold - v_reset", **leaks), shape, dt)
-
-
-def _aware(module: Any, shape: Shape, dt: float) -> Fragment:
-    """ActivationAwareIFNode: h = v + x fires at h + v_offset >= v_threshold, which is what a spike takes away."""
-    _fires(module)
-
-    def spread(name: str) -> Any:
-        value = np.asarray(getattr(module, name).detach().cpu(), np.float64)
-        if value.ndim == 0:
-            return value
-        axis = module.channel_dim + len(shape) if module.channel_dim < 0 else module.channel_dim - 1
-        if not 0 <= axis < len(shape) or value.size != shape[axis]:
-            what = f"has {value.size} channels along axis {module.channel_dim}, not those of neurons {shape}"
-            raise refuse(what, "give one value, or one per channel", name)
-        return np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - axis - 1)), shape)
-
-    fires, takes = spread("v_threshold") - spread("v_offset"), spread("v_threshold")
-    if module.v_reset is None:
-        return fragment(soft(fires, "v_threshold - v_offset", taken=takes, beta=1.0), shape, dt)
-    return fragment(hard(fires - module.v_reset, "v_threshold - v_offset - v_reset", beta=1.0), shape, dt)
-
-
-def _simple(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
-    """SimpleIFNode, SimpleLIFNode: from 0, leaking to v_reset."""
-    _fires(module)
-    rate = 1.0 / float(module.tau) if leaks else 0.0
-    gain = rate if leaks and module.decay_input else None
-    beta = 1.0 - rate
-    if module.v_reset is None:
-        if leaks:
-            raise refuse("None is not a number to leak to: it cannot run", "give a number", "v_reset")
-        return fragment(soft(module.v_threshold, "v_threshold", beta=beta), shape, dt)
-    drift = rate * module.v_reset
-    more = ({"v_reset": module.v_reset} if module.v_reset else {}) | ({"drift": drift} if drift else {})
-    return fragment(hard(module.v_threshold, "v_threshold", beta=beta, **more), shape, dt, gain)
-
-
-def _integrator(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment:
-    """NonSpikingIFNode, NonSpikingLIFNode: h = v + (x - v) / tau; the potential of every step is the output."""
-    if module.decode is not None:
-        remedy = "set decode=None, and let a readout decide from the potentials"
-        raise refuse(f"decode '{module.decode}' joins all steps into one output", remedy, "decode")
-    rate = 1.0 / float(module.tau) if leaks else 0.0
-    return fragment(FloatNeuron("li", (), arrays({"beta": 1.0 - rate})), shape, dt, rate if leaks else None)
 
 
 def _refused(why: str, remedy: str = REMEDY) -> Kept:
@@ -138,17 +44,17 @@ NOISE = _refused("its potential is noisy")
 TABLE = _refused("it spreads its input over K steps by a table of thresholds")
 BACK = _refused("a convolution of its own leads its spikes back to the layer")
 NEURONS = {
-    "IFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=False)),
-    "LIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=True)),
-    "ParametricLIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_neuron, leaks=True)),
-    "CUBALIFNode": Kept("exact: lif with a current; cf with reset by subtraction", _cuba),
-    "SimpleIFNode": Kept("exact: lif; cf with reset by subtraction", partial(_simple, leaks=False)),
-    "SimpleLIFNode": Kept("exact: lif", partial(_simple, leaks=True)),
-    "NonSpikingIFNode": Kept("exact: li, without decode", partial(_integrator, leaks=False)),
-    "NonSpikingLIFNode": Kept("exact: li, without decode", partial(_integrator, leaks=True)),
+    "IFNode": Kept("exact: lif; cf with reset by subtraction", partial(cell.neuron, leaks=False)),
+    "LIFNode": Kept("exact: lif; cf with reset by subtraction", partial(cell.neuron, leaks=True)),
+    "ParametricLIFNode": Kept("exact: lif; cf with reset by subtraction", partial(cell.neuron, leaks=True)),
+    "CUBALIFNode": Kept("exact: lif with a current; cf with reset by subtraction", cell.cuba),
+    "SimpleIFNode": Kept("exact: lif; cf with reset by subtraction", partial(cell.simple, leaks=False)),
+    "SimpleLIFNode": Kept("exact: lif", partial(cell.simple, leaks=True)),
+    "NonSpikingIFNode": Kept("exact: li, without decode", partial(cell.integrator, leaks=False)),
+    "NonSpikingLIFNode": Kept("exact: li, without decode", partial(cell.integrator, leaks=True)),
     "ILIFNode": _refused("it rounds h / v_threshold to nearest: thresholds at k - 1/2, its potential starting between"),
     "HalfThresholdIFNode": _refused(HALF),
-    "ActivationAwareIFNode": Kept("exact: lif; cf with reset by subtraction", _aware),
+    "ActivationAwareIFNode": Kept("exact: lif; cf with reset by subtraction", cell.aware),
     "TernaryIFNode": _refused("it fires at both thresholds, and takes the threshold itself away"),
     "TernaryLIFNode": _refused("it fires at both thresholds, and takes the threshold itself away"),
     "QIFNode": _refused("its leak is quadratic"),

@@ -85,10 +85,11 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
     drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
     if np.all(beta == 1) and "beta_syn" not in neuron.params and not drift.any():
         return nir.IF(r=np.full(neuron.shape, 1.0 / dt, np.float32), **common)
-    if np.any(beta >= 1) or ("beta_syn" in neuron.params and np.any(full("beta_syn") >= 1)):
+    if endless := [key for key in ("beta", "beta_syn") if key in neuron.params and np.any(full(key) >= 1)]:
+        remedy = "use a leak below 1, or 1 in all neurons"
         raise UnsupportedError(
             "cannot write a LIF population to NIR",
-            [Violation("beta", "1 means an infinite time constant", "use a leak below 1, or 1 in all neurons")],
+            [Violation(key, "1 means an infinite time constant", remedy) for key in endless],
         )
     tau = dt / (1.0 - beta)
     if "beta_syn" not in neuron.params:
