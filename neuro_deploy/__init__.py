@@ -28,6 +28,10 @@ _HOMES = {
     "to_snntorch": "neuro_deploy.adapters.snntorch",
     "import_net": "neuro_deploy.lava_dl",
     "read_nir": "neuro_deploy.graph",
+    "assume": "neuro_deploy.graph",
+    "read_as": "neuro_deploy.graph.conventions",
+    "normalize": "neuro_deploy.graph.normalize",
+    "InputRange": "neuro_deploy.graph",
     "write_nir": "neuro_deploy.graph",
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
@@ -54,8 +58,12 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError
+    from .graph import InputRange as InputRange
+    from .graph import assume as assume
     from .graph import read_nir as read_nir
     from .graph import write_nir as write_nir
+    from .graph.conventions import read_as as read_as
+    from .graph.normalize import normalize as normalize
     from .lava_dl import import_net as import_net
     from .lower import compile as compile
     from .program import load_program as load_program

@@ -400,3 +400,40 @@ def test_what_norse_itself_writes_is_read_at_its_own_step() -> None:
     graph = foreign(lif(1e-3 * tau, np.ones(SIZE)))
     reading = read_graph(read_as(graph, "norse"))
     np.testing.assert_allclose(reading.neurons["n0"].params["beta"], 1 - 1e-3 / tau, rtol=1e-5)
+
+
+def test_a_reading_that_the_numbers_do_not_fit_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nd.write_nir(written_by("snntorch"), tmp_path / "x.nir")
+    said = {}
+    for options in ("--as snntorch --reset value", "--as norse", "--dt 0.001", "--dt 0.0001"):
+        run(["inspect", str(tmp_path / "x.nir"), "--no-targets", *options.split()])
+        said[options] = " ".join(capsys.readouterr().err.split())
+    assert "warning" not in said["--as snntorch --reset value"] and "warning" not in said["--dt 0.0001"]
+    assert "not those of a norse file (not so: r is 1 everywhere)" in said["--as norse"]
+    assert "It looks like a file of snntorch" in said["--as norse"]
+    assert "a step of 0.001 s, but its numbers are those of 0.0001 s" in said["--dt 0.001"]
+
+
+def test_a_verdict_says_what_was_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nd.write_nir(written_by("snntorch"), tmp_path / "x.nir")
+    np.savez(tmp_path / "x.npz", input=rng().uniform(0, 1, (20, 6, SIZE)).astype(np.float32))
+    told = ["--as", "snntorch", "--reset", "subtract-late", "--input", str(tmp_path / "x.npz"), "--lava-samples", "0"]
+    report = tmp_path / "r.html"
+    assert run(["verify", str(tmp_path / "x.nir"), *told, "--json", "--report", str(report)]) == 0
+    made = json.loads(capsys.readouterr().out)["program"]
+    assert made["max_steps"] == 20 and made["read_as"]["reset"] == "subtract-late"
+    assert "--reset subtract-late" in report.read_text() and made["digest"] in report.read_text()
+    program = tmp_path / "x.program.h5"
+    calibrate = ["--calibrate", str(tmp_path / "x.npz"), "--max-steps", "20"]
+    assert run(["compile", str(tmp_path / "x.nir"), *told[:4], *calibrate, "--out", str(program)]) == 0
+    assert "reset subtract-late" in capsys.readouterr().out
+    assert nd.load_program(program).digest == made["digest"]
+
+
+def test_python_has_the_same_readings() -> None:
+    graph = nd.read_as(written_by("sinabs"), "sinabs")
+    assert nd.compile(nd.normalize(graph)[0], input_range=(0, 1), max_steps=9).encoders[0].high > 0
+    one, other = (nd.compile(graph, input_range=r, max_steps=9) for r in ((0.0, 1.0, 0.5), nd.InputRange(0, 1, 0.5)))
+    assert one == other
+    with pytest.raises(InputError, match="compile takes a NIR graph"):
+        nd.compile("x.nir")

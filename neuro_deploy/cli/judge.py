@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -85,8 +86,9 @@ def verify(
 ) -> None:
     """Compile a network, run it in float, in sim and in Lava, and judge.
 
-    PASSED, exit 0: sim and Lava agree in every spike and state.  FAILED, exit 1: they do not.  NOT JUDGED, exit 0: you
-    asked for no Lava samples.  The float network is compared by statistics: integers only approximate it.
+    PASSED, exit 0: sim and Lava agree in every spike and state.  FAILED, exit 1: they do not.  NOT JUDGED: you asked
+    for no Lava samples (exit 0), or not one neuron fired (exit 1).  The float network is compared by statistics, since
+    integers only approximate it.
 
     Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
     """
@@ -113,11 +115,26 @@ def verify(
     if report:
         from ..road import write_verdict
 
-        write_verdict(report, result, title=f"{source.name} on {target}", command=f"neuro_deploy verify {source}")
+        said: dict[str, Any] = {
+            "--dt": dt,
+            "--as": family,
+            "--reset": reset,
+            "--rounds": rounds,
+            "--discretization": discretization,
+        }
+        said |= {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
+        said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
+        words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
+        command = shlex.join(["neuro_deploy", "verify", str(source), *words])
+        write_verdict(report, result, title=f"{source.name} on {target}", command=command)
+    program = result.program
     if as_json:
-        typer.echo(json.dumps(result.verdict.to_dict(), indent=2))
+        made = {"digest": program.digest, "max_steps": program.max_steps, "read_as": program.report["scheme"]}
+        typer.echo(json.dumps({**result.verdict.to_dict(), "program": made}, indent=2))
     else:
         out.print(verdict_table(result.verdict))
+        same = f"'compile --max-steps {program.max_steps}' makes the same"
+        say(f"program {program.digest[:12]}, for runs of {program.max_steps} steps, as the input has: {same}")
         if report:
             say(f"report: {report}")
     raise typer.Exit(result.verdict.exit_code if lava_samples else 0)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import h5py
 import nir
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from ..errors import FormatError, InputError
 from ..files import check_readable, open_h5
 from ..graph import assume, read_nir
-from ..graph.conventions import FAMILIES, check_rounds, read_as
+from ..graph.conventions import FAMILIES, check_rounds, read_as, recognise
+from ..graph.signs import Facts
 from ..neurons.scheme import DISCRETIZATIONS, RESETS
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
@@ -55,12 +57,38 @@ def meant(
     rounds: int | None,
     discretization: str | None,
 ) -> nir.NIRGraph:
-    """The graph with what the user says of it.  Raises: InputError for a contradiction."""
+    """The graph with what the user says of it; warns where its numbers say something else.
+
+    Raises: InputError for a contradiction.
+    """
+    _doubt(graph, dt, family)
     if family:
         return read_as(graph, family, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
     made = assume(graph, dt=dt, reset=reset, rounds=rounds, discretization=discretization)
     check_rounds(made, rounds)
     return made
+
+
+def _doubt(graph: nir.NIRGraph, dt: float | None, family: str | None) -> None:
+    """A line on stderr where a file's numbers do not fit what is said of it."""
+    if family is None and dt is None:
+        return
+    matches = {match.family: match for match in recognise(graph)}
+    fitting = [match for match in matches.values() if match.fits]
+    if family in matches and not matches[family].fits:
+        missing = "; ".join(f"not so: {sign.text}" for sign in matches[family].signs if not sign.holds)
+        others = f"  It looks like a file of {', '.join(m.family for m in fitting)}." if fitting else ""
+        warn(f"its numbers are not those of a {family} file ({missing}).{others}")
+    facts = Facts.of(graph)
+    steps = {step for match in fitting if (step := FAMILIES[match.family].dt(facts)) is not None}
+    if dt is not None and steps and not any(np.isclose(dt, step, rtol=1e-3) for step in steps):
+        told = ", ".join(f"{step:g}" for step in sorted(steps))
+        warn(f"a step of {dt:g} s, but its numbers are those of {told} s ('inspect' tells why)")
+
+
+def warn(message: str) -> None:
+    """Print a warning to stderr."""
+    err.print(f"[yellow]warning:[/yellow] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def complain(message: str) -> int:
@@ -121,6 +149,8 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
             return "trace"
         if isinstance(handle.get("node"), h5py.Group):
             return "nir"
+        if isinstance(handle.get("layer"), h5py.Group):
+            raise FormatError(f"{path}: a network file of lava-dl; 'neuro_deploy import' makes a program or NIR of it")
     raise FormatError(f"{path}: neither a NIR graph, nor a ChipProgram, nor a trace")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ EVENTS = {
 class Verdict:
     """Does the chip do what was trained?
 
-    passed: sim and Lava are equal, every number (so False if Lava did not run).
+    passed: sim and Lava are equal, every number, and some neuron fired (so False if Lava did not run).
     sentence: the result for people.
     samples: how many sim ran; lava_samples: how many of them Lava ran too (0: it did not run).
     accuracy: "float", "sim", "lava" -> fraction right, of those that ran, if labels are known.
@@ -110,9 +110,11 @@ def judge(
         for name, events in sim.counters.items()
         if any(events.values())
     }
+    shown = sim if exact is None else _first(sim, exact.samples)
+    empty = exact is not None and exact.equal and _still(shown, silent)
     return Verdict(
-        passed=exact is not None and exact.equal,
-        sentence=_sentence(exact, statistics),
+        passed=exact is not None and exact.equal and not empty,
+        sentence=_sentence(exact, statistics, empty),
         samples=sim.batch,
         lava_samples=exact.samples if exact else 0,
         accuracy=accuracy,
@@ -120,7 +122,7 @@ def judge(
         statistics=statistics,
         counters=counters,
         witnesses=dict(witnesses or {}),
-        remarks=_remarks(sim, silent),
+        remarks=_remarks(shown, sim, silent, readout),
     )
 
 
@@ -129,9 +131,35 @@ def _accuracy(run: Trace, readout: Readout, labels: NDArray[Any]) -> float:
     return float(np.mean(readout.decide(run) == right))
 
 
-def _sentence(exact: Comparison | None, statistics: Comparison | None) -> str:
+def _first(run: Trace, samples: int) -> Trace:
+    """The run's first samples."""
+    kept = {
+        name: replace(p, data={variable: array[:, :samples] for variable, array in p.data.items()})
+        for name, p in run.populations.items()
+    }
+    return replace(run, populations=kept)
+
+
+def _firing(run: Trace, known: Sequence[str]) -> dict[str, bool]:
+    """Population that could fire -> whether it did.  known: those that never do, and inputs are no populations."""
+    return {
+        name: bool(p.data["spikes"].any())
+        for name, p in run.populations.items()
+        if name not in known and p.latency > 0 and "spikes" in p.data
+    }
+
+
+def _still(run: Trace, known: Sequence[str]) -> bool:
+    """True if there are neurons that could fire, and none did: then equality says nothing."""
+    firing = _firing(run, known)
+    return bool(firing) and not any(firing.values())
+
+
+def _sentence(exact: Comparison | None, statistics: Comparison | None, empty: bool) -> str:
     if exact is None:
         text = "Not judged: Lava did not run"
+    elif empty:
+        text = f"Not judged: no neuron fires in the {exact.samples} samples, so that sim and Lava agree says nothing"
     elif exact.equal:
         variables = "spikes and states"
         text = (
@@ -161,8 +189,11 @@ def counter_remarks(run: Trace) -> tuple[str, ...]:
     )
 
 
-def _remarks(sim: Trace, known: Sequence[str]) -> tuple[str, ...]:
-    firing = {n: p for n, p in sim.populations.items() if n not in known and "spikes" in p.data}
-    silent = [n for n, p in firing.items() if not p.data["spikes"].any()]
-    remarks = [f"{name} never fires: its equality says little" for name in silent]
+def _remarks(shown: Trace, sim: Trace, known: Sequence[str], readout: Readout | None) -> tuple[str, ...]:
+    """shown: the samples that were judged; sim: all of them."""
+    where = "" if shown.batch == sim.batch else f" in the {shown.batch} samples that Lava ran"
+    silent = [n for n, fires in _firing(shown, known).items() if not fires]
+    remarks = [f"{name} never fires{where}: its equality says little" for name in silent]
+    if readout is not None and readout.readable(sim) and (ties := int(readout.ties(sim).sum())):
+        remarks.append(f"{ties} of {sim.batch} decisions are ties, which the lowest index wins")
     return (*remarks, *counter_remarks(sim))

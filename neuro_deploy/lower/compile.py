@@ -32,7 +32,7 @@ def compile(
     target: Target | str | os.PathLike[str] = "loihi2",
     *,
     dt: float | None = None,
-    input_range: InputRange | None = None,
+    input_range: InputRange | tuple[float, ...] | None = None,
     calibrate: NetworkInput | None = None,
     input_bits: int | None = None,
     weight_bits: int | None = None,
@@ -43,8 +43,9 @@ def compile(
     """Lower a graph to integers for a target.
 
     dt: seconds a step, if the file does not say.
-    input_range: the input's values; else the range of `calibrate`, else what the file's metadata says (for the scale
-        "calibrated", whose input only shows what is typical, the metadata comes first).
+    input_range: the input's values, as an InputRange, (low, high) or (low, high, quantum); else the range of
+        `calibrate`, else what the file's metadata says (for the scale "calibrated", whose input only shows what is
+        typical, the metadata comes first).
     calibrate: typical input (T, B, ...), or that of each of several inputs by name; its first max_steps steps count.
     input_bits: width of the input's payload; by default the target's, fewer if the proof needs it.
     weight_bits: width of the weights; by default the target's.
@@ -63,6 +64,10 @@ def compile(
     if scale == "calibrated" and calibrate is None:
         raise InputError("scale 'calibrated' needs calibration input; give --calibrate INPUT.npz (or calibrate=...)")
     chip = target if isinstance(target, Target) else load_target(target)
+    if not isinstance(graph, nir.NIRGraph):
+        raise InputError(f"compile takes a NIR graph (nd.read_nir makes one of a file), not {type(graph).__name__}")
+    if isinstance(input_range, tuple):
+        input_range = InputRange(*input_range)
     reading = read_graph(graph, dt)
     network = compose(reading)
     typical = None if calibrate is None else join_inputs(calibrate, dict(reading.inputs))

@@ -85,13 +85,22 @@ class Readout:
 
     def decide(self, trace: Trace) -> NDArray[np.int64]:
         """Index of the chosen neuron per sample, (B,).  Raises: InputError if the trace lacks what the rule needs."""
+        return np.asarray(np.argmax(self._scores(trace), axis=1), np.int64)
+
+    def ties(self, trace: Trace) -> NDArray[np.bool_]:
+        """True where several neurons share the highest score, (B,).  Raises: as `decide`."""
+        scores = self._scores(trace)
+        return np.asarray((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1)
+
+    def _scores(self, trace: Trace) -> NDArray[Any]:
+        """(B, N)."""
         variable, score = RULES[self.rule]
         if not self.readable(trace):
             raise InputError(f"readout '{self.rule}' needs '{variable}' of '{self.population}', which is not recorded")
         data = trace.aligned(self.population, variable)[self.start : self.stop or None]
         if len(data) == 0:
             raise InputError(f"readout: no step lies in {self.start}..{self.stop or 'end'} of {trace.steps} steps")
-        return np.asarray(np.argmax(score(data).reshape(data.shape[1], -1), axis=1), np.int64)
+        return score(data).reshape(data.shape[1], -1)
 
 
 RULES: Mapping[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = MappingProxyType(

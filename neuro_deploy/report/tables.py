@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import singledispatch
 
@@ -95,7 +95,7 @@ def _gap(a: float | int | None, b: float | int | None) -> float | int | None:
 
 def verdict_table(verdict: Verdict) -> RenderableType:
     """The verdict of a road: the sentence, the figures, who judged."""
-    failed = (" FAILED ", BAD) if verdict.exact else (" NOT JUDGED ", WARN)
+    failed = (" NOT JUDGED ", WARN) if verdict.exact is None or verdict.exact.equal else (" FAILED ", BAD)
     label, style = (" PASSED ", GOOD) if verdict.passed else failed
     head = Text.assemble((label, f"{style} reverse"))
     head.append("  " + verdict.sentence)
@@ -141,12 +141,21 @@ def _program_head(program: ChipProgram) -> Table:
         ("neurons", number(sum(p.size for p in program.populations))),
         ("connections", f"{number(sum(w.connections for w in wirings))} (weights: {weights})"),
         ("readout", decision),
+        ("read as", _scheme(program.report.get("scheme"))),
     ]
     other = {k: v for k, v in asdict(program.registers).items() if v != getattr(LOIHI, k)}
     if other:
         what = ", ".join(f"{name} {value} (not {getattr(LOIHI, name)})" for name, value in other.items())
         rows.append(("registers", Text(f"not Loihi's: {what}", WARN)))
     return facts(rows)
+
+
+def _scheme(told: Mapping[str, str] | None) -> str:
+    """How the NIR file was read."""
+    if not told:
+        return NONE
+    rounds = "" if told["reset"] == "value" else f", {told['rounds']} spike(s) a step at most"
+    return f"{told['discretization']}; reset {told['reset']}{rounds}; fires at h {told['fires']} threshold"
 
 
 def _program_parts(program: ChipProgram) -> Iterator[Table]:
