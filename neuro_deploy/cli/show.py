@@ -82,7 +82,7 @@ def _doubt(graph: nir.NIRGraph, dt: float | None, family: str | None) -> None:
     facts = Facts.of(graph)
     steps = {step for match in fitting if (step := FAMILIES[match.family].dt(facts)) is not None}
     if dt is not None and steps and not any(np.isclose(dt, step, rtol=1e-3) for step in steps):
-        told = ", ".join(f"{step:g}" for step in sorted(steps))
+        told = " or ".join(sorted({f"{step:g}" for step in steps}))
         warn(f"a step of {dt:g} s, but its numbers are those of {told} s ('inspect' tells why)")
 
 
