@@ -32,6 +32,7 @@ class Case:
 
     old: parameters that older versions of nir did not write are to be taken from the file.
     refused: graphs that were drawn on the way, with a loop that is entered in several places.
+    clash: the same graph with two nodes of one name, once inlined; None where it holds no graph.
     """
 
     graph: nir.NIRGraph
@@ -39,6 +40,7 @@ class Case:
     x: dict[str, np.ndarray]
     old: bool
     refused: list[nir.NIRGraph] = field(default_factory=list)
+    clash: nir.NIRGraph | None = None
 
 
 @st.composite
@@ -52,7 +54,7 @@ def cases(draw: Any) -> Case:
     draft.finish(draw(st.integers(1, 3)))
     draft.close_loops()
     x = {name: (rng.integers(-2, 7, (STEPS, SAMPLES, *shape)) / 4).astype(np.float32) for name, shape in inputs.items()}
-    return Case(draft.graph(), dt, x, draw(st.booleans()), draft.refused)
+    return Case(draft.graph(), dt, x, draw(st.booleans()), draft.refused, draft.clash())
 
 
 class _Draft:
@@ -72,9 +74,24 @@ class _Draft:
     def graph(self) -> nir.NIRGraph:
         return nir.NIRGraph(dict(self.nodes), list(self.edges), type_check=False)
 
+    def clash(self) -> nir.NIRGraph | None:
+        """The graph with a Scale of a nested node's full name, before or behind the nested graph."""
+        nested = [name for name, node in self.nodes.items() if isinstance(node, nir.NIRGraph)]
+        if not nested:
+            return None
+        name = self.draw(st.sampled_from(nested))
+        inside = self.draw(st.sampled_from(sorted(self.nodes[name].nodes)))
+        twin, source = f"{name}.{inside}", next(iter(self.nodes))
+        scale = {twin: nir.Scale(np.float32(1))}
+        nodes = {**scale, **self.nodes} if self.draw(st.booleans()) else {**self.nodes, **scale}
+        return nir.NIRGraph(nodes, [*self.edges, (source, twin)], type_check=False)
+
     def add(self, word: str, node: nir.NIRNode, sources: list[str], shape: Shape) -> str:
         """Any order of names, since ties are resolved by it."""
-        name = f"{self.draw(st.sampled_from(['a', 'b', 'x', 'z', 'ä ', 'l.1']))}{word}{len(self.nodes)}"
+        name = f"{self.draw(st.sampled_from(['a', 'b', 'x', 'z', 'ä ', 'l.1', 'a+b']))}{word}{len(self.nodes)}"
+        graphs = [known for known, held in self.nodes.items() if isinstance(held, nir.NIRGraph)]
+        if graphs and self.draw(st.integers(0, 3)) == 0:
+            name = f"{graphs[0]}.{name}"
         self.nodes[name], self.gives[name] = node, shape
         if sources:
             self.takes[name] = self.gives[sources[0]]
@@ -148,11 +165,15 @@ class _Draft:
             self.edges.append((source, target))
 
     def numbers(self, low: int, high: int, shape: Any, unit: float = 0.25) -> np.ndarray:
-        return (self.rng.integers(low, high + 1, shape) * unit).astype(np.float32)
+        """Float32, or float64 or whole numbers that float32 holds."""
+        dtype = self.draw(st.sampled_from([np.float32, np.float32, np.float64, np.int16]))
+        whole = np.asarray(self.rng.integers(low, high + 1, shape))
+        return whole.astype(dtype) if dtype is np.int16 else np.asarray(whole * unit, dtype)
 
     def per_neuron(self, shape: Shape) -> Shape:
-        """One parameter for all neurons, or one for each."""
-        return () if self.draw(st.integers(0, 3)) == 0 else shape
+        """One parameter for all neurons, of whatever rank, or one for each."""
+        kind = self.draw(st.integers(0, 7))
+        return {0: (), 1: (), 2: (1,) * self.draw(st.integers(1, 4))}.get(kind, shape)
 
     def node(self, kind: str, shape: Shape) -> tuple[nir.NIRNode, Shape]:
         """A node of that kind for an input of that shape, and the shape that it makes of it."""
@@ -173,6 +194,7 @@ class _Draft:
         if kind == "Flatten":
             first = self.draw(st.integers(0, len(shape) - 2))
             last = self.draw(st.sampled_from([-1, *range(first + 1, len(shape))]))
+            first -= self.draw(st.sampled_from([0, len(shape)]))
             node = nir.Flatten({"input": np.array(shape)}, first, last)
         elif kind in ("Conv1d", "Conv2d"):
             node = self.convolution(kind, shape)

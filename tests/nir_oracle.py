@@ -72,7 +72,9 @@ def flattened(graph: nir.NIRGraph, prefix: str = "") -> tuple[dict[str, nir.NIRN
 
 
 def each(values: Any, shape: Shape) -> Row:
-    """One number per element."""
+    """One number per element; a single one, of whatever rank, serves all."""
+    if np.size(values) == 1:
+        return [float(np.reshape(values, ()))] * math.prod(shape)
     spread: Row = np.broadcast_to(np.asarray(values, np.float64), shape).reshape(-1).tolist()
     return spread
 

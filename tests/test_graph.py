@@ -9,10 +9,11 @@ import networks
 import nir
 import numpy as np
 import pytest
+import torch
 
 import neuro_deploy as nd
 from neuro_deploy.errors import FileError, FormatError, InputError, UnsupportedError
-from neuro_deploy.graph import assume, compose, read_graph
+from neuro_deploy.graph import assume, compose, read_graph, write_graph
 from neuro_deploy.neurons import FloatNeuron, spec
 from neuro_deploy.neurons.scheme import METADATA
 
@@ -392,3 +393,83 @@ def test_metadata_of_our_name_that_is_none_of_ours_is_refused(entry: object, whe
             assume(graph, dt=0.01)
     held.metadata = {}
     assert read_graph(assume(graph, dt=0.01)).dt == 0.01
+
+
+def single(node: nir.NIRNode, shape: tuple[int, ...] = (2,)) -> nir.NIRGraph:
+    """input -> n -> output."""
+    ends = (nir.Input({"input": np.array(shape)}), nir.Output(None))
+    nodes = {"input": ends[0], "n": node, "output": ends[1]}
+    return nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), type_check=False)
+
+
+def foreign(tau: float, theta: float = 1.0, v_leak: float = 0.0) -> nir.LIF:
+    return nir.LIF(*(np.full(2, value) for value in (tau, tau / 0.01, v_leak, theta)))
+
+
+@pytest.mark.parametrize(
+    ("node", "scheme", "says"),
+    [
+        (foreign(1e9, v_leak=1e9), {}, "n: beta: 1 means an infinite time constant"),
+        (foreign(-0.02), {}, "n: beta: 1.5 is above 1, as a time constant below 0 gives it"),
+        (foreign(-0.02), {"reset": "subtract"}, "n: beta: 1.5 is above 1, as a time constant below 0 gives it"),
+        (nir.LI(*(np.full(2, v) for v in (-0.02, -2.0, 0.0))), {}, "n: beta: 1.5 is above 1"),
+        (foreign(0.0), {"reset": "subtract-late"}, "n: its time constant gives a leak of -inf a step, below 0"),
+        (foreign(0.005), {"reset": "subtract-late"}, "n: its time constant gives a leak of -1 a step, below 0"),
+        (foreign(0.01), {"reset": "subtract-late"}, "n: beta = 0 forgets what"),
+        (foreign(0.02, theta=-1), {"fires": ">="}, "n: fires at a threshold of -1, so without input too"),
+        (foreign(0.02, theta=0), {"fires": ">=", "reset": "subtract"}, "n: fires at a threshold of 0, so"),
+        (nir.Threshold(np.zeros(2)), {"fires": ">="}, "n: fires at a threshold of 0, so without input too"),
+    ],
+)
+def test_what_cannot_be_written_or_read_is_named_by_its_node(
+    node: nir.NIRNode, scheme: dict[str, str], says: str
+) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        write_graph(read_graph(assume(single(node), dt=0.01, **scheme)))
+    assert [v.node for v in caught.value.violations] == ["n"] and all(v.remedy for v in caught.value.violations)
+    assert f"  {says}" in str(caught.value)
+
+
+def test_all_neurons_that_cannot_be_written_are_named() -> None:
+    nodes = {"input": nir.Input({"input": np.array([2])}), "one": foreign(-0.02), "two": foreign(-0.04)}
+    graph = nir.NIRGraph({**nodes, "output": nir.Output(None)}, [("input", "one"), ("one", "two"), ("two", "output")])
+    with pytest.raises(UnsupportedError) as caught:
+        write_graph(read_graph(graph, 0.01))
+    assert [v.node for v in caught.value.violations] == ["one", "two"]
+
+
+def test_what_float32_rounds_is_told_and_what_it_loses_refused() -> None:
+    node = foreign(0.03, theta=1 / 3)
+    reading = read_graph(single(node), 0.01)
+    want = abs(float(np.float32(1 / 3)) * 3 - 1)
+    assert reading.rounding.keys() == {"n"} and want <= reading.rounding["n"] < 2**-24
+    assert read_graph(single(foreign(0.5, theta=0.5)), 2.0**-7).rounding == {}
+    exact = nir.Scale(np.array([0.5, 3.0]))
+    assert exact.scale.dtype == np.float64 and read_graph(single(exact), 0.01).rounding == {}
+    whole = nir.Scale(np.array([3, 2**24 + 2]))
+    assert read_graph(single(whole), 0.01).rounding == {}
+    for value, says in (
+        (np.array([1.0, 1e-50]), "n: scale holds np.float64(1e-50), which is 0 in float32"),
+        (np.array([1.0, -1e300]), "n: scale holds np.float64(-1e+300), which is -inf in float32"),
+        (np.array([1, 2**24 + 1]), "n: scale holds np.int64(16777217), which is 16777216 in float32"),
+    ):
+        with pytest.raises(UnsupportedError) as caught:
+            read_graph(single(nir.Scale(value)), 0.01)
+        assert says in str(caught.value)
+    for name in ("v_threshold", "tau", "r"):
+        node = foreign(0.5)
+        setattr(node, name, np.array([1.0, 1e-60]))
+        with pytest.raises(UnsupportedError, match=f"n: {name} holds"):
+            read_graph(single(node), 0.01)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-3, -1), (-2, -1), (-3, -2), (-2, 2)])
+def test_axes_of_a_flatten_may_be_counted_from_the_end(start: int, end: int) -> None:
+    graph = single(nir.Flatten({"input": np.array([2, 3, 4])}, start, end), (2, 3, 4))
+    x = np.random.default_rng(0).uniform(0, 1, (5, 3, 2, 3, 4)).astype(np.float32)
+    for each in (graph, write_graph(read_graph(graph, 0.01))):
+        y = nd.import_nir(each, dt=None if "neuro_deploy" in each.metadata else 0.01)(torch.from_numpy(x))
+        want = torch.from_numpy(x).flatten(start, end if end < 0 else end + 2)
+        assert torch.equal(y, want)
+    with pytest.raises(UnsupportedError, match=r"n: axes -1\.\.-1 are not those of \(2, 3, 4\)"):
+        read_graph(single(nir.Flatten({"input": np.array([2, 3, 4])}, -4, -1), (2, 3, 4)), 0.01)

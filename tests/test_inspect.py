@@ -182,3 +182,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     nd.write_nir(networks.chain(dt=None), "nodt.nir")
     assert run(["inspect", "nodt.nir"]) == 0 and "as it is stored" in capsys.readouterr().out
     assert run(["inspect", "nodt.nir", "--dt", "0.002"]) == 0 and "(from --dt)" in capsys.readouterr().out
+
+
+def test_what_float32_rounds_is_one_line() -> None:
+    graph = lif_chain(5e-3, dt=1e-3)
+    assert "rounded to float32" not in text_of(nir_table(graph, targets=False))
+    graph.nodes["lif"].v_threshold = np.full(4, 1 / 3)
+    facts = nir_summary(graph, targets=False)
+    assert facts["rounding"] == read_graph(graph).rounding and json.dumps(facts)
+    line = "rounded to float32: numbers of one node, by at most 3e-08 of their size (lif)"
+    assert line in text_of(nir_table(graph, targets=False))

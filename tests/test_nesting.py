@@ -468,3 +468,19 @@ def test_a_parameter_of_one_element_is_a_number(shape: tuple[int, ...]) -> None:
             np.testing.assert_array_equal(got[name].data[key], values)
             np.testing.assert_array_equal(again[name].data[key], values)
     assert nd.compile(graph(shape)) == nd.compile(graph(()))
+
+
+def test_a_number_in_a_loop_tells_no_shape() -> None:
+    """The loop is cut behind the Delay, whose input is not known yet: its shape comes from the Input."""
+    conv = nir.Conv2d((4, 3), np.ones((2, 2, 3, 3), "f4"), 1, "same", 1, 1, np.zeros(2, "f4"))
+    nodes = {
+        "input": given(2, 4, 3),
+        "gate": nir.Threshold(np.float32(0.5)),
+        "conv": conv,
+        "back": nir.Delay(np.full(1, DT, "f4")),
+        "output": sent(2, 4, 3),
+    }
+    ways = [("input", "gate"), ("gate", "conv"), ("conv", "back"), ("back", "gate"), ("gate", "output")]
+    reading = read_graph(networks.graph(nodes, ways))
+    assert reading.nodes[0].name == "back"
+    assert {n.shape for n in reading.nodes} == {(2, 4, 3)}

@@ -183,7 +183,32 @@ GRAPHS: dict[str, tuple[Break, str, str]] = {
     "half a step": (lambda f: f["node/nodes/wait/delay"].__setitem__(0, DT / 2), "wait: a delay of", "give the dt"),
     "a missing node": (lambda f: edge(f, ("fc", "gone")), "fc -> gone: an edge to a node that does not exist", "mend"),
     "an edge twice": (lambda f: edge(f, ("fc", "lif")), "fc -> lif: the edge stands twice", "scale it instead"),
-    "a missing edge": (lambda f: edge(f, without=(("fc", "lif"),)), "lif", ""),
+    "a missing edge": (lambda f: edge(f, without=(("fc", "lif"),)), "lif: has no input", "connect it, or remove it"),
+    "a number that float32 makes 0": (
+        lambda f: put(f["node/nodes/lif"], "v_threshold", np.array([1, 1e-50, 1])),
+        "lif: v_threshold holds np.float64(1e-50), which is 0 in float32",
+        "scale it",
+    ),
+    "a whole number that float32 makes another": (
+        lambda f: put(f["node/nodes/fc"], "bias", np.array([1, 2**24 + 1, 3])),
+        "fc: bias holds np.int64(16777217), which is 16777216 in float32",
+        "as float64",
+    ),
+    "metadata that is none of ours": (
+        lambda f: put(f["node/nodes/lif"].require_group("metadata"), "neuro_deploy", "kind", dtype=TEXT),
+        "lif: its metadata 'neuro_deploy' is 'kind', not a group of entries",
+        "another name",
+    ),
+    "a shape that is not there": (
+        lambda f: put(f["node/nodes/output"], "shape", np.array([4])),
+        "output: declares an input of shape (4,), but gets (3,)",
+        "mend the declared shape",
+    ),
+    "an edge into the Input": (
+        lambda f: edge(f, ("wait", "input")),
+        "input: an Input gets something from 'wait'",
+        "join behind it",
+    ),
     "types that do not fit": (
         lambda f: edge(f, ("pool", "fc"), without=(("flat", "fc"),)),
         "fc: weight (3, 8) does not fit an input of shape (2, 2, 2)",
@@ -408,6 +433,7 @@ def test_what_a_file_cannot_hold_is_refused(tmp_path: Path) -> None:
         nd.write_nir(nir.NIRGraph(nodes, [], type_check=False), tmp_path / "x.nir")
     assert [v.node for v in caught.value.violations] == ["conv", "a/b"]
     assert all(v.remedy for v in caught.value.violations) and not (tmp_path / "x.nir").exists()
+    assert "neuro_deploy normalize" in caught.value.violations[0].remedy
 
 
 def test_scalars_and_a_flatten_without_a_shape_are_written(tmp_path: Path) -> None:

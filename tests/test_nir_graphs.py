@@ -18,7 +18,7 @@ from nir_oracle import FIRING, MUTANTS, NEURONS, Interpreter, reached
 
 import neuro_deploy as nd
 from neuro_deploy.errors import UnsupportedError
-from neuro_deploy.graph import joined_name, read_graph
+from neuro_deploy.graph import joined_name, read_graph, write_graph
 from neuro_deploy.graph.files import KINDS
 
 RECORD = ("spikes", "v", "h", "u")
@@ -80,6 +80,10 @@ def compare(count: int, path: Path) -> tuple[Counter[str], set[str]]:
             with pytest.raises(UnsupportedError, match="a loop that is entered in"):
                 read_graph(graph, case.dt)
             met["a loop with two entries"] += 1
+        if case.clash is not None:
+            with pytest.raises(UnsupportedError, match="two nodes have this name, once inlined"):
+                read_graph(case.clash, case.dt)
+            met["two nodes of one name"] += 1
         if not oracle.exact:
             return
         nd.write_nir(case.graph, path)
@@ -87,6 +91,9 @@ def compare(count: int, path: Path) -> tuple[Counter[str], set[str]]:
             without_later_parameters(path)
         got = by_reference(nd.read_nir(path), case)
         assert not differences(want, got)
+        written = write_graph(read_graph(nd.read_nir(path), case.dt))
+        nd.write_nir(written, path)
+        assert not differences(got, by_reference(nd.read_nir(path), case))
         met.update(features(case, oracle))
         for mutant in [name for name in MUTANTS if name not in caught]:
             if differences(Interpreter(case.graph, case.dt, mutant).run(case.x), got):
@@ -102,8 +109,12 @@ def features(case: nir_drawn.Case, oracle: Interpreter) -> set[str]:
     for node in oracle.nodes.values():
         found |= {type(node).__name__, *_of_window(node)}
         if isinstance(node, (*NEURONS, nir.Delay)):
-            given = [value for key, value in vars(node).items() if key in ("r", "threshold", "delay")]
-            found.add("a parameter for all" if np.shape(given[0]) == () else f"parameters of rank {np.ndim(given[0])}")
+            given = [np.asarray(value) for key, value in vars(node).items() if key in ("r", "threshold", "delay")]
+            ranked = given[0].size > 1 or given[0].ndim < 2
+            found.add(f"parameters of rank {given[0].ndim}" if ranked else "a parameter for all, of some rank")
+        for value in map(np.asarray, (v for k, v in vars(node).items() if k in NUMBERS)):
+            found.add(f"numbers of {value.dtype.name}")
+        found |= {"axes from the end"} if isinstance(node, nir.Flatten) and node.start_dim < 0 else set()
         found |= {"a reset to a value"} if np.any(getattr(node, "v_reset", 0)) else set()
     behind = {name: reached(name, oracle.sources) for name in oracle.nodes}
     loops = {frozenset(m for m in behind[n] if n in behind[m]) for n in oracle.nodes if n in behind[n]}
@@ -128,6 +139,9 @@ def features(case: nir_drawn.Case, oracle: Interpreter) -> set[str]:
         ),
     }
     return found | {name for name, holds in checks.items() if holds}
+
+
+NUMBERS = ("weight", "bias", "scale", "threshold", "v_threshold", "v_reset", "v_leak")
 
 
 def borders(name: str) -> list[str]:
@@ -172,8 +186,11 @@ WANTED = [
     "a graph in a graph in a graph",
     "several inputs",
     "several outputs",
-    "a parameter for all",
-    *(f"parameters of rank {rank}" for rank in (1, 2, 3)),
+    "a parameter for all, of some rank",
+    *(f"parameters of rank {rank}" for rank in (0, 1, 2, 3)),
+    *(f"numbers of {name}" for name in ("float32", "float64", "int16")),
+    "axes from the end",
+    "two nodes of one name",
     "a reset to a value",
     "a Delay of nothing in some",
     "an old file",

@@ -318,7 +318,8 @@ def _storable(node: Mapping[str, Any], where: str, violations: list[Violation]) 
         elif isinstance(value, np.ndarray):
             found[key] = _stored(value)
         elif value is None and key != "input_type":
-            what, remedy = f"{key} is not set, and stock nir cannot read a file without it", "set it"
+            what = f"{key} is not set, and stock nir cannot read a file without it"
+            remedy = "set it; 'neuro_deploy normalize OLD.nir --nir NEW.nir' fills in what older files lack"
             violations.append(Violation(where or "the graph", what, remedy))
         elif value is not None:
             found[key] = value

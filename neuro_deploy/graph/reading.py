@@ -14,9 +14,10 @@ from ..neurons import fires, specs
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import Scheme, told_kind
 from ..program import Readout, default_rule
-from .nesting import Flat, Port, Shape, flat, shape_before, shape_told, unused
-from .nodes import Diagonal, Operation, Passing, Sink, arrays_of, read_node
+from .nesting import KEEPING, Flat, Port, Shape, flat, shape_before, shape_told, unused
+from .nodes import Diagonal, Flatten, Operation, Passing, Sink, arrays_of, read_node
 from .order import TITLE, order
+from .rounding import change_of, lost
 from .shapes import output_shape
 from .told import ToldInput, ToldReadout, inner_scheme, scheme_of, strange, told_of
 
@@ -54,6 +55,7 @@ class Reading:
     inputs: name and shape of each Input of the file; where there are several, `nodes` hold one that joins them (see
     graph/nesting.py).   metadata: the graph's, as the file has it.   graphs: name and metadata of each nested graph.
     homes: of each node of the file and each nested graph, the graph that it stands in ("": the outermost).
+    rounding: the nodes of the file with numbers that float32 rounds, and the largest relative change.
     """
 
     scheme: Scheme
@@ -65,6 +67,7 @@ class Reading:
     metadata: Mapping[str, Any]
     graphs: Mapping[str, Mapping[str, Any]]
     homes: Mapping[str, str]
+    rounding: Mapping[str, float]
 
     @property
     def dt(self) -> float:
@@ -105,8 +108,8 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
     told = told_of(graph)
     scheme = scheme_of(told, dt)
     whole = flat(graph)
-    violations = [v for g, metadata in whole.graphs.items() for v in inner_scheme(g, metadata, scheme)]
-    violations += [v for name, node in whole.nodes.items() for v in strange(name, getattr(node, "metadata", None))]
+    if violations := list(_stored(whole, scheme)):
+        raise UnsupportedError(TITLE, violations)
     nodes: dict[str, Node] = {}
     homes = dict(whole.homes)
     for name, sources, late in order(whole.nodes, whole.edges, scheme.dt):
@@ -134,7 +137,17 @@ def read_graph(graph: nir.NIRGraph, dt: float | None = None) -> Reading:
         graph.metadata if isinstance(graph.metadata, dict) else {},
         whole.graphs,
         homes,
+        {name: change for name, node in whole.nodes.items() if (change := change_of(node))},
     )
+
+
+def _stored(whole: Flat, scheme: Scheme) -> Iterable[Violation]:
+    """What is wrong with metadata and numbers as the file has them."""
+    for name, metadata in whole.graphs.items():
+        yield from inner_scheme(name, metadata, scheme)
+    for name, node in whole.nodes.items():
+        yield from strange(name, getattr(node, "metadata", None))
+        yield from lost(name, node)
 
 
 def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
@@ -142,6 +155,9 @@ def _joins(node: Node, nodes: Mapping[str, Node]) -> Iterable[Violation]:
     shapes = sorted({nodes[s].shape for s in node.inputs})
     if len(shapes) > 1:
         yield Violation(node.name, f"its inputs have different shapes {shapes}", "mend the file")
+    elif node.late and output_shape(node.name, node.operation, shapes[0]) != node.shape:
+        what = f"was taken to give {node.shape}, but its inputs have the shape {shapes[0]}"
+        yield Violation(node.name, what, "give the parameters in its loop their whole shape")
 
 
 DECLARING = (nir.Output, nir.Conv1d, nir.Conv2d, nir.Flatten, nir.NIRGraph, Port)
@@ -169,13 +185,13 @@ def _read(
     shapes = sorted({nodes[s].shape for s in sources if s in nodes})
     if len(shapes) > 1:
         raise UnsupportedError(TITLE, [Violation(name, f"its inputs have different shapes {shapes}", "mend the file")])
-    shape = shapes[0] if shapes else shape_before(sources, whole) or shape_told(node) if sources else None
+    shape = shapes[0] if shapes else _shape_ahead(name, node, sources, scheme, whole) if sources else None
     if sources and shape is None:
         what = "stands in a loop, and neither it nor its inputs tell the shape"
         raise UnsupportedError(TITLE, [Violation(name, what, "give its parameters their whole shape")])
     found = _neuron(name, node, scheme) if isinstance(node, nir.NIRNode) else None
     if found is None:
-        operation = read_node(name, node, scheme.dt)
+        operation = _counted(read_node(name, node, scheme.dt), shape)
         yield Node(name, sources, output_shape(name, operation, shape), operation, metadata=node.metadata)
         return
     neuron, gain = found
@@ -185,6 +201,34 @@ def _read(
         sources = (port,)
     shape = output_shape(name, neuron, shape)
     yield Node(name, sources, shape, replace(neuron, shape=shape), metadata=node.metadata)
+
+
+def _shape_ahead(name: str, node: Any, sources: tuple[str, ...], scheme: Scheme, whole: Flat) -> Shape | None:
+    """The shape that a node of a loop gets, before its sources are read.
+
+    It goes from the Inputs along the edges; in a loop that no Input leads to, nodes must tell it themselves.
+    """
+    shapes = dict(whole.inputs)
+    path = list(shapes)
+    for before in path:
+        for target in (b for a, b in whole.edges if a == before and b not in shapes):
+            passed = whole.nodes.get(target)
+            keeps = isinstance(passed, KEEPING) or (isinstance(passed, nir.NIRGraph) and told_kind(passed))
+            try:
+                operation = Passing(into=True) if keeps else read_node(target, passed, scheme.dt)
+                shapes[target] = output_shape(target, _counted(operation, shapes[before]), shapes[before])
+                path.append(target)
+            except UnsupportedError:
+                continue  # its own turn will say why
+    found = next((shapes[s] for s in sources if s in shapes), None)
+    return found or shape_before(sources, whole) or shape_told(node)
+
+
+def _counted(operation: Operation, shape: Shape | None) -> Operation:
+    """A Flatten with its first axis counted from the front."""
+    if isinstance(operation, Flatten) and operation.start < 0 and shape is not None:
+        return replace(operation, start=len(shape) + operation.start)
+    return operation
 
 
 def _neuron(name: str, node: nir.NIRNode, scheme: Scheme) -> tuple[FloatNeuron, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import nir
 import numpy as np
 
+from ..errors import UnsupportedError, Violation
 from ..neurons import spec
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import METADATA
@@ -32,15 +33,22 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []
     by_name = {node.name: node for node in reading.nodes}
+    violations: list[Violation] = []
     for node in reading.nodes:
         if isinstance(node.operation, Source) and node.name not in names:
             continue
         given = by_name[node.inputs[0]].shape if node.inputs else ()
-        made = _node(node, given, reading.dt)
+        try:
+            made = _node(node, given, reading.dt)
+        except UnsupportedError as error:
+            violations += [Violation(node.name, f"{v.node}: {v.what}", v.remedy) for v in error.violations]
+            continue
         made.metadata = {**node.metadata, **made.metadata}
         nodes[node.name] = made
         if not isinstance(node.operation, Slice):
             edges += [(source, node.name) for source in node.inputs]
+    if violations:
+        raise UnsupportedError("cannot write the graph to NIR", violations)
     metadata = _metadata(reading.metadata)
     metadata[METADATA] = {**metadata.get(METADATA, {}), "dt": reading.dt}
     return _nested(nodes, edges, "", reading, metadata)

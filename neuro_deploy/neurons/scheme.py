@@ -86,10 +86,18 @@ class Scheme:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(-np.expm1(-self.dt / np.asarray(tau, np.float64)))
 
-    def level(self, theta: Any) -> NDArray[np.float32]:
-        """The threshold for `>`: theta, or for neurons that fire at it the float32 before it."""
-        theta = np.asarray(theta, np.float32)
-        return np.asarray(np.nextafter(theta, np.float32(-np.inf))) if self.at_threshold else theta
+    def level(self, name: str, theta: Any) -> NDArray[np.float32]:
+        """The threshold for `>`: theta, or for neurons that fire at it the float32 before it.
+
+        Raises: UnsupportedError for neurons that would fire at a threshold of 0 or less.
+        """
+        given: NDArray[np.float32] = np.asarray(theta, np.float32)
+        if not self.at_threshold:
+            return given
+        if np.any(given <= 0):
+            what = f"fires at a threshold of {np.min(given):g}, so without input too"
+            raise UnsupportedError("cannot read the graph", [Violation(name, what, "give it a threshold above 0")])
+        return np.asarray(np.nextafter(given, np.float32(-np.inf)))
 
 
 def storable(array: NDArray[np.float32]) -> Any:
@@ -117,6 +125,20 @@ def numbers_of(node: nir.NIRNode) -> dict[str, Any]:
     """Parameters of one number an element that a node has: tau, r, v_threshold, scale, ..."""
     held = {f.name: getattr(node, f.name, None) for f in dataclasses.fields(node) if f.init and f.name != "metadata"}
     return {name: value for name, value in held.items() if value is not None and not isinstance(value, dict)}
+
+
+def no_time_constant(parameter: str, leak: NDArray[Any]) -> list[Violation]:
+    """Why a leak cannot be written as a time constant; [] if it can."""
+    if np.any(leak > 1):
+        what = f"{np.max(leak):.6g} is above 1, as a time constant below 0 gives it"
+        return [Violation(parameter, what, "mend tau, or give the dt that the network was made for")]
+    if np.any(leak == 1):
+        what = (
+            "1 means an infinite time constant (float32 rounds that of 2^25 steps or more to it), which NIR cannot say "
+            "beside smaller leaks, a current or a drift"
+        )
+        return [Violation(parameter, what, "use a leak below 1, or 1 in all neurons, without a current and a drift")]
+    return []
 
 
 def metadata_of(node: Any) -> Mapping[str, Any]:

@@ -66,6 +66,7 @@ def _meaning(graph: nir.NIRGraph, reading: Reading, dt_from: str) -> dict[str, A
         "proof": _proof(graph, reading),
         "scheme": asdict(reading.scheme),
         "steps": reading.steps,
+        "rounding": dict(reading.rounding),
         "readout": plain(reading.readout) if reading.readout else None,
         "input_range": asdict(reading.input_range) if reading.input_range else None,
     }

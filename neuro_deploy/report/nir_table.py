@@ -81,6 +81,11 @@ def _meaning(facts: Facts) -> Iterator[RenderableType]:
     whose = f", as a file of {facts['family']}" if facts["family"] else ""
     yield Text(f"dt = {facts['dt']:g} s (from {facts['dt_from']}), {scheme['discretization']}{whose}")
     yield Text(f"nodes of nir that fire: at h {sign} threshold, reset: {RESETS[scheme['reset']]}{rounds}")
+    if facts["rounding"]:
+        worst = max(facts["rounding"], key=lambda name: float(facts["rounding"][name]))
+        count, change = len(facts["rounding"]), facts["rounding"][worst]
+        nodes = "one node" if count == 1 else f"{count} nodes"
+        yield Text(f"rounded to float32: numbers of {nodes}, by at most {change:.2g} of their size ({worst})")
     if readout:
         yield Text(f"decision: {readout['rule']} of {readout['population']}, lowest index wins a tie")
     if known:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ...errors import UnsupportedError, Violation
 from ..base import FloatNeuron
 from ..lif import nodes as lif
-from ..scheme import METADATA, Scheme, numbers_of, shape_of, storable, told_kind
+from ..scheme import METADATA, Scheme, no_time_constant, numbers_of, shape_of, storable, told_kind
 
 PARAMETERS = ("beta", "theta", "theta_neg", "circulations", "circulations_neg")
 OPTIONAL = ("beta_syn", "theta_reset", "drift")
@@ -47,7 +47,9 @@ def _violations(params: Mapping[str, NDArray[np.float32]]) -> list[Violation]:
     found = []
     for name in ("beta", "beta_syn"):
         leak = params.get(name, np.zeros((), np.float32))
-        if np.any(leak >= 1) and not np.all(leak == 1):
+        if np.any(leak > 1):
+            found += no_time_constant(name, leak)
+        elif np.any(leak == 1) and not np.all(leak == 1):
             what = "mixes 1 (an integrator) and smaller values"
             found.append(Violation(name, what, "split the population in two"))
     if np.all(params["beta"] == 1) and np.any(params.get("drift", np.float32(0)) != 0):
@@ -151,10 +153,12 @@ def _foreign(name: str, node: Any, scheme: Scheme) -> FloatNeuron:
         params["theta_reset"] = np.zeros(())
     elif scheme.reset == "subtract-late":
         if not np.all(params["beta"] > 0):
-            what = "beta = 0 forgets what a late reset would subtract from"
-            raise UnsupportedError(
-                "cannot read the graph", [Violation(name, what, "read it with the reset 'subtract'")]
-            )
+            least = np.min(params["beta"])
+            what, remedy = "beta = 0 forgets what a late reset would subtract from", "read it with the reset 'subtract'"
+            if least < 0:
+                what = f"its time constant gives a leak of {least:g} a step, below 0"
+                remedy = "mend tau, or give the dt that the file was made for"
+            raise UnsupportedError("cannot read the graph", [Violation(name, what, remedy)])
         params["theta_reset"] = exact / params["beta"]
     elif scheme.at_threshold:
         params["theta_reset"] = exact

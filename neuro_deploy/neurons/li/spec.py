@@ -19,7 +19,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UnsupportedError, Violation
+from ...errors import UnsupportedError
 from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
@@ -33,7 +33,18 @@ from ..base import (
     quantize_leak,
     register_problems,
 )
-from ..scheme import METADATA, Scheme, drift_of, input_gain, numbers_of, shape_of, storable, told_kind, told_value
+from ..scheme import (
+    METADATA,
+    Scheme,
+    drift_of,
+    input_gain,
+    no_time_constant,
+    numbers_of,
+    shape_of,
+    storable,
+    told_kind,
+    told_value,
+)
 
 
 class LISpec:
@@ -68,12 +79,8 @@ class LISpec:
 
         def tau_of(name: str) -> NDArray[np.float64]:
             leak = np.broadcast_to(neuron.params[name], neuron.shape).astype(np.float64)
-            if np.any(leak >= 1):
-                what = "1 means an infinite time constant"
-                raise UnsupportedError(
-                    "cannot write an integrator to NIR",
-                    [Violation(name, what, "use a leak below 1, or 1 in all neurons")],
-                )
+            if violations := no_time_constant(name, leak):
+                raise UnsupportedError("cannot write an integrator to NIR", violations)
             return dt / (1.0 - leak)
 
         kept = [key for key in ("beta", "beta_syn", "drift") if key in neuron.params]

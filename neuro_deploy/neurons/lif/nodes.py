@@ -18,9 +18,20 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UnsupportedError, Violation
+from ...errors import UnsupportedError
 from ..base import FloatNeuron
-from ..scheme import METADATA, Scheme, drift_of, input_gain, numbers_of, shape_of, storable, told_kind, told_value
+from ..scheme import (
+    METADATA,
+    Scheme,
+    drift_of,
+    input_gain,
+    no_time_constant,
+    numbers_of,
+    shape_of,
+    storable,
+    told_kind,
+    told_value,
+)
 
 FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 """Nodes that fire and reset."""
@@ -32,7 +43,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
     Raises: UnsupportedError for metadata that contradicts the node.
     """
     if type(node) is nir.Threshold:
-        theta = node.threshold if told_kind(node) else scheme.level(node.threshold)
+        theta = node.threshold if told_kind(node) else scheme.level(name, node.threshold)
         return FloatNeuron("lif", np.shape(theta), {"beta": np.asarray(0.0), "theta": theta})
     kind = told_kind(node)
     if type(node) not in FIRING or kind not in (None, "lif") or (kind is None and scheme.reset != "value"):
@@ -44,7 +55,7 @@ def read(name: str, node: nir.NIRNode, scheme: Scheme) -> FloatNeuron | None:
 
 def parameters(name: str, node: Any, scheme: Scheme) -> dict[str, NDArray[Any]]:
     """beta, theta, and where they are beta_syn and drift, of a node of FIRING.  Raises: as `read`."""
-    theta = node.v_threshold if told_kind(node) else scheme.level(node.v_threshold)
+    theta = node.v_threshold if told_kind(node) else scheme.level(name, node.v_threshold)
     if type(node) is nir.IF:
         return {"beta": np.asarray(1.0), "theta": theta}
     tau = node.tau_mem if type(node) is nir.CubaLIF else node.tau
@@ -85,12 +96,9 @@ def write(neuron: FloatNeuron, dt: float) -> nir.NIRNode:
     drift = full("drift") if "drift" in neuron.params else np.zeros(neuron.shape)
     if np.all(beta == 1) and "beta_syn" not in neuron.params and not drift.any():
         return nir.IF(r=np.full(neuron.shape, 1.0 / dt, np.float32), **common)
-    if endless := [key for key in ("beta", "beta_syn") if key in neuron.params and np.any(full(key) >= 1)]:
-        remedy = "use a leak below 1, or 1 in all neurons"
-        raise UnsupportedError(
-            "cannot write a LIF population to NIR",
-            [Violation(key, "1 means an infinite time constant", remedy) for key in endless],
-        )
+    leaks = [key for key in ("beta", "beta_syn") if key in neuron.params]
+    if violations := [v for key in leaks for v in no_time_constant(key, full(key))]:
+        raise UnsupportedError("cannot write a LIF population to NIR", violations)
     tau = dt / (1.0 - beta)
     if "beta_syn" not in neuron.params:
         return nir.LIF(tau=stored(tau), r=stored(tau / dt), v_leak=stored(drift * tau / dt), **common)
