@@ -127,7 +127,8 @@ def _broadcast(node: Any, shape: Shape) -> tuple[Any, list[str]]:
     values: dict[str, Any] = {}
     small: list[str] = []
     for name, value in numbers_of(node).items():
-        values[name] = np.broadcast_to(np.asarray(value), shape).copy()
+        number = np.size(value) == 1
+        values[name] = np.broadcast_to(np.reshape(value, ()) if number else np.asarray(value), shape).copy()
         if np.shape(value) != shape:
             small.append(f"{name} {np.shape(value)} broadcast to {shape}")
     if getattr(node, "v_reset", 0) is None:
