@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import simulate
+from .backends.drawn import SEED, random_input
 from .backends.reference import NIRModule
 from .errors import BackendError, InputError, UnsupportedError, Violation
 from .files import atomic_write, check_input
 from .graph import read_graph, read_nir, write_graph, write_nir
 from .graph.digest import digest_of, facts_of
 from .graph.misread import Misreading, misreadings
-from .graph.nodes import Source
 from .graph.readers import EVERYBODY, READERS
 from .graph.told import metadata_of
 from .neurons import fires
@@ -31,8 +31,6 @@ from .resources import versions
 from .train.export import Model, graph_of, nir_names, states_of
 from .train.fold import Folded, fold
 
-SEED, SAMPLES, STEPS = 0, 8, 16
-"""Of the random input; STEPS where the file says none."""
 BESIDE = ("our_metadata", "at_threshold")
 """Rules about what changes no spike but on a tie: what only our metadata says, and > against >=."""
 REMEDY = "train what they can read, or name the readers that matter (--readers)"
@@ -165,18 +163,6 @@ def lost_by_others(graph: nir.NIRGraph, readers: Sequence[str] = ()) -> tuple[Mi
     found = misreadings(graph, read_graph(graph))
     kept = [replace(m, who=tuple(w for w in m.who if w in wanted)) for m in found]
     return tuple(m for m in kept if m.who)
-
-
-def random_input(graph: nir.NIRGraph) -> NDArray[np.float32]:
-    """Uniform input (T, B, *shape) in the range and on the grid that the graph tells, in [-1, 1] by default."""
-    reading = read_graph(graph)
-    known = reading.input_range
-    low, high = (known.low, known.high) if known else (-1.0, 1.0)
-    shape = next(n.shape for n in reading.nodes if isinstance(n.operation, Source))
-    x = np.random.default_rng(SEED).uniform(low, high, (reading.steps or STEPS, SAMPLES, *shape))
-    if known and known.quantum:
-        x = np.clip(np.rint(x / known.quantum) * known.quantum, low, high)
-    return x.astype(np.float32)
 
 
 def _compare(graph: nir.NIRGraph, wanted: States, x: NDArray[np.float32], which: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.adapters.chain import About, Family, build
 from neuro_deploy.adapters.layers import Fragment, Kept, Scale, layer_node, module_of, per_neuron
+from neuro_deploy.adapters.norms import by_steps
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
 from neuro_deploy.graph.nodes import read_node
@@ -27,9 +28,19 @@ from neuro_deploy.program import Readout
 class Spike(nn.Module):
     """Neurons of a framework that this test invents."""
 
-    def __init__(self, beta: float, theta: float) -> None:
+    def __init__(self, beta: float, theta: float, gain: float = 1.0) -> None:
         super().__init__()
-        self.beta, self.theta = beta, theta
+        self.beta, self.theta, self.gain = beta, theta, gain
+        self.v: torch.Tensor | float = 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.beta * self.v + self.gain * x
+        spikes = (h > self.theta).float()
+        self.v = h * (1 - spikes)
+        return spikes
+
+    def to_rest(self) -> None:
+        self.v = 0.0
 
 
 class Odd(nn.Module):
@@ -42,11 +53,16 @@ class Row(nn.Sequential):
 
 def _spike(module: Spike, shape: tuple[int, ...], dt: float) -> Fragment:
     neuron = FloatNeuron("lif", shape, {"beta": np.asarray(module.beta), "theta": np.asarray(module.theta)})
-    return Fragment.row(("", spec("lif").write(neuron, dt)))
+    gain = np.asarray(module.gain, np.float64) if module.gain != 1 else None
+    return Fragment.row(("", spec("lif").write(neuron, dt)), gain=gain)
+
+
+def _run(module: Spike, x: torch.Tensor, leading: int) -> torch.Tensor:
+    return by_steps(module, x, 1)
 
 
 KINDS = MappingProxyType({"Spike": Kept("exact: lif", _spike), "Odd": Kept("refused: it is odd", None, "use Spike")})
-FAMILY = Family(__name__.split(".")[0], KINDS, {"Row": 1})
+FAMILY = Family(__name__.split(".")[0], KINDS, {"Row": 1}, run=_run, reset=lambda module: module.to_rest())
 
 
 def converted(model: nn.Module, shape: tuple[int, ...], **options: Any) -> nir.NIRGraph:
@@ -227,13 +243,11 @@ def test_what_would_run_otherwise_is_refused() -> None:
 
 def test_a_name_is_given_once() -> None:
     """Also to the Scale of a population's gain: the user's module of that name stays."""
-    louder = Kept(KINDS["Spike"].how, lambda m, s, dt: Fragment.row(("", _spike(m, s, dt).nodes[""]), gain=np.array(2)))
-    family = Family(FAMILY.package, {"Spike": louder})
-    model = nn.Sequential(OrderedDict(fire_gain=nn.Linear(4, 4), fire=Spike(0.5, 0.5))).eval()
+    model = nn.Sequential(OrderedDict(fire_gain=nn.Linear(4, 4), fire=Spike(0.5, 0.5, gain=2.0))).eval()
     with pytest.raises(UnsupportedError, match="fire: two nodes would have the name fire_gain"):
-        build(model, family, About(0.002, (4,)))
-    named = nn.Sequential(OrderedDict(fc=nn.Linear(4, 4), fire=Spike(0.5, 0.5))).eval()
-    assert list(build(named, family, About(0.002, (4,))).nodes) == ["input", "fc", "fire_gain", "fire", "output"]
+        converted(model, (4,))
+    named = nn.Sequential(OrderedDict(fc=nn.Linear(4, 4), fire=Spike(0.5, 0.5, gain=2.0))).eval()
+    assert list(converted(named, (4,)).nodes) == ["input", "fc", "fire_gain", "fire", "output"]
 
 
 def test_a_module_of_another_class_is_no_layer() -> None:

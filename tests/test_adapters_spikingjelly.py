@@ -14,7 +14,7 @@ from torch import nn
 
 import neuro_deploy as nd
 from neuro_deploy.adapters.spikingjelly import NEURONS
-from neuro_deploy.errors import UnsupportedError
+from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph.conventions import read_as
 
 pytest.importorskip("spikingjelly", reason="SpikingJelly is not installed (tests/frameworks.txt)")
@@ -211,6 +211,20 @@ def test_an_integrator_is_the_output(tmp_path: Path) -> None:
     ours = nd.simulate(graph, x.numpy(), "reference", record=("v",)).populations["3"].data["v"]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     assert theirs.std() > 0.01
+
+
+def test_integrators_take_all_steps_at_once() -> None:
+    """So beside them torch's own layers are fine, and neurons that go step by step are not."""
+    model = nn.Sequential(nn.Linear(5, 4), neuron.NonSpikingIFNode()).eval()
+    nd.from_spikingjelly(model, dt=DT, input_shape=(5,))
+    with pytest.raises(UnsupportedError, match="1: its step_mode is 's' where the network's is 'm'"):
+        nd.from_spikingjelly(dense(neuron.IFNode(), neuron.NonSpikingIFNode(), "s"), dt=DT, input_shape=(5,))
+
+
+def test_a_model_that_spikingjelly_cannot_run_is_named() -> None:
+    broken = changed(neuron.IFNode(), v_threshold=torch.linspace(0.4, 0.9, 4))
+    with pytest.raises(InputError, match="1: the model itself does not run"):
+        nd.from_spikingjelly(nn.Sequential(nn.Linear(5, 4), broken).eval(), dt=DT, input_shape=(5,))
 
 
 def test_everything_that_is_refused_is_named_at_once() -> None:

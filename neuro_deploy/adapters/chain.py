@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import InputError, UnsupportedError, Violation
-from ..graph import read_graph
 from ..graph.nodes import read_node
 from ..graph.shapes import output_shape
 from ..neurons.scheme import METADATA
@@ -30,6 +29,7 @@ from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, laye
 from .norms import Family as Family
 from .norms import Item, fold, kind_of
 from .populations import silent
+from .proof import Stage, prove, told
 
 REMEDY = "use Linear, Conv1d, Conv2d, AvgPool2d, Flatten, BatchNorm, Dropout and the neurons that are kept"
 
@@ -48,24 +48,30 @@ class About:
 
 
 def build(
-    model: nn.Module, family: Family, about: About, layers: Sequence[str] | None = None, leading: int = 1
+    model: nn.Module,
+    family: Family,
+    about: About,
+    layers: Sequence[str] | None = None,
+    leading: int = 1,
+    found: Sequence[Violation] = (),
 ) -> nir.NIRGraph:
-    """The NIR graph of a chain of modules; our own reader has read it.
+    """The NIR graph of a chain of modules, proven (see proof.py).
 
     layers: names of submodules in order; None: the model is a Sequential.   leading: see Item.
-    Raises: InputError; UnsupportedError with everything that is not kept.
+    found: what is known to be wrong.
+    Raises: InputError; UnsupportedError with everything that is not kept; BackendError if the graph's spikes differ.
     """
     check_arguments(about.dt, about.input_shape, about.input_low, about.input_high)
     given = list(_items(model, family, layers, leading))
-    violations = [*unseen(model), *checks.unnamed(model, family, layers), *checks.dtypes(given)]
+    violations = [*found, *unseen(model), *checks.unnamed(model, family, layers), *checks.dtypes(given)]
     items = fold(given, family, violations)
     violations += checks.shared(items, family)
     chain = _Chain(family, about)
     for item in items:
         chain.add(item)
     graph = chain.close(violations)
-    read_graph(graph)
-    return graph
+    entry = prove(graph, model, given, chain.stages, family)
+    return told(chain.read_potential(graph), entry)
 
 
 def _items(model: nn.Module, family: Family, layers: Sequence[str] | None, leading: int) -> Iterable[Item]:
@@ -113,6 +119,7 @@ class _Chain:
         self.shape: Shape | None = tuple(about.input_shape)
         self.last, self.population, self.open = INPUT, "", True
         self.scaled: NDArray[np.float64] | None = None
+        self.stages: list[Stage] = []
 
     def add(self, item: Item) -> None:
         """The next module; what is wrong with it is noted, and the shape goes on as far as it is known."""
@@ -165,7 +172,11 @@ class _Chain:
         self.last = names[fragment.output]
         self.scaled = item.module.scale.cpu().numpy() if type(item.module) is Scale else None
         self.open = kept is None
-        self.population = word if kept is not None else self.population
+        if kept is not None:
+            self.population = word
+            done = {INPUT, *(name for stage in self.stages for name in stage.nodes)}
+            new = tuple(name for name in self.nodes if name not in done)
+            self.stages.append(Stage(item.name, word, self.last, new))
 
     def _put(self, item: Item, name: str, node: nir.NIRNode) -> None:
         """A node of a module; its name must be free and its numbers finite."""
@@ -198,8 +209,6 @@ class _Chain:
             found.append(Violation(OUTPUT, what, "end in neurons, or give readout="))
         if found:
             raise UnsupportedError(TITLE, found)
-        if readout is not None:
-            self._read_potential(readout)
         self.nodes[OUTPUT] = nir.Output(output_type={"output": np.array(self.shape)})
         self.edges.append((self.last, OUTPUT))
         if readout is None:
@@ -209,11 +218,14 @@ class _Chain:
         told = told_graph(a.dt, a.steps, a.input_low, a.input_high, a.input_quantum, readout)
         return nir.NIRGraph(self.nodes, self.edges, metadata={METADATA: told}, type_check=False)
 
-    def _read_potential(self, readout: Readout) -> None:
+    def read_potential(self, graph: nir.NIRGraph) -> nir.NIRGraph:
         """Last neurons without reset whose potential is read become integrators: their spikes reach nothing."""
-        name = readout.population
-        if readout.rule != "spike_count" and name == self.last and all(source != name for source, _ in self.edges):
-            self.nodes[name] = silent(self.nodes[name], self.about.dt) or self.nodes[name]
+        readout = self.about.readout
+        if readout is not None and readout.rule != "spike_count" and (readout.population, OUTPUT) in graph.edges:
+            name = readout.population
+            if [a for a, _ in graph.edges].count(name) == 1:
+                graph.nodes[name] = silent(graph.nodes[name], self.about.dt) or graph.nodes[name]
+        return graph
 
 
 def _probe(item: Item, shape: Shape) -> Shape | None:

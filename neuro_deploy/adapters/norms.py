@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import fusion
 
 from ..errors import Violation
@@ -22,12 +22,18 @@ class Family:
 
     containers: name -> leading axes inside (0: those outside); one that is no Sequential wraps a module, which takes
     its name.   layers: name -> the class of torch that it computes as, with all leading axes joined into one.
+    run: neurons on (T, B, *shape), from rest, with the leading axes of their own tensors -> what they send.
+    reset: puts neurons to rest.   steps, samples: of the run that is the proof.
     """
 
     package: str
     neurons: Mapping[str, Kept]
     containers: Mapping[str, int] = field(default_factory=dict)
     layers: Mapping[str, type] = field(default_factory=dict)
+    run: Callable[[Any, Tensor, int], Tensor] = field(default_factory=lambda: by_steps)
+    reset: Callable[[Any], object] = lambda module: None
+    steps: int = 16
+    samples: int = 4
 
     def name_of(self, module: nn.Module) -> str | None:
         """The class name of a module of this framework; None for another's, a user's subclass too."""
@@ -42,6 +48,17 @@ class Item:
     name: str
     module: nn.Module
     leading: int
+
+
+def by_steps(module: Any, x: Tensor, leading: int) -> Tensor:
+    """What a module sends, called once a step; all at once if its tensors have a time axis.  Of a tuple, the first."""
+    if leading == 2:
+        return _first(module(x))
+    return torch.stack([_first(module(step)) for step in x])
+
+
+def _first(sent: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return sent[0] if isinstance(sent, tuple) else sent
 
 
 def fold(items: Sequence[Item], family: Family, violations: list[Violation]) -> list[Item]:

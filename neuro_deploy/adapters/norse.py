@@ -121,7 +121,21 @@ NEURONS: Mapping[str, Kept] = MappingProxyType(
         ),
     }
 )
-FAMILY = Family("norse", NEURONS, {"SequentialState": 0, "Lift": 1})
+
+
+def _run(module: Any, x: Tensor, leading: int) -> Tensor:
+    """What a module sends, its state handed on from step to step."""
+    if leading == 2:
+        sent: Tensor = module(x)[0]
+        return sent
+    state, rows = None, []
+    for step in x:
+        row, state = module(step, state)
+        rows.append(row)
+    return torch.stack(rows)
+
+
+FAMILY = Family("norse", NEURONS, {"SequentialState": 0, "Lift": 1}, run=_run)
 
 
 def to_norse(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:

@@ -157,7 +157,16 @@ NEURONS: Mapping[str, Kept] = {
     **dict.fromkeys(("ALIF", "ALIFRecurrent"), ADAPTS),
     "StatefulLayer": _refused("it is abstract", "train LIF neurons"),
 }
-FAMILY = Family(PACKAGE, NEURONS, containers={"Repeat": 1})
+
+
+def _run(module: Any, x: Tensor, leading: int) -> Tensor:
+    """What neurons send; theirs are (B, T, ...), those of the Squeeze kind (B * T, ...)."""
+    turned = x.transpose(0, 1)
+    sent: Tensor = module(turned) if leading == 2 else module(turned.flatten(0, 1)).unflatten(0, turned.shape[:2])
+    return sent.transpose(0, 1)
+
+
+FAMILY = Family(PACKAGE, NEURONS, containers={"Repeat": 1}, run=_run, reset=lambda module: module.reset_states())
 
 
 def _plain(module: nn.Module) -> nn.Module:
@@ -201,6 +210,9 @@ def from_sinabs(
         name: replace(kept, convert=partial(_neuron, circulations=circulations)) if kept is LIF else kept
         for name, kept in NEURONS.items()
     }
-    squeezed = any(_own(m).endswith("Squeeze") for m in model.modules())
+    squeezed: list[Any] = [m for m in model.modules() if _own(m).endswith("Squeeze")]
+    samples = next((m.batch_size for m in squeezed if m.batch_size > 0), FAMILY.samples)
+    steps_run = next((m.num_timesteps for m in squeezed if m.num_timesteps > 0), FAMILY.steps)
+    family = replace(FAMILY, neurons=spiking, steps=steps_run, samples=samples)
     about = About(dt, tuple(input_shape), steps, input_low, input_high, input_quantum, readout)
-    return build(_plain(model), replace(FAMILY, neurons=spiking), about, layers, 1 if squeezed else 2)
+    return build(_plain(model), family, about, layers, 1 if squeezed else 2)

@@ -141,7 +141,7 @@ NEURONS: Mapping[str, Kept] = MappingProxyType(
         "GradedSpikes": Kept("refused: its weights lie along the batch axis", None, "use graded_spikes_factor"),
     }
 )
-FAMILY = Family("snntorch", NEURONS)
+FAMILY = Family("snntorch", NEURONS, reset=lambda module: module.reset_mem())
 
 
 def to_snntorch(graph: nir.NIRGraph, *, dt: float | None = None) -> nn.Module:

@@ -26,11 +26,11 @@ from functools import partial
 import nir
 from torch import nn
 
-from ..errors import UnsupportedError, Violation
+from ..errors import Violation
 from ..program import Readout
 from . import spikingjelly_cell as cell
 from .chain import About, Family, build
-from .layers import TITLE, Kept, Shape
+from .layers import Kept, Shape
 
 HALF = "its state starts at half a threshold, and NIR has no initial state"
 REMEDY = "train IFNode, LIFNode, ParametricLIFNode or CUBALIFNode"
@@ -95,6 +95,8 @@ NEURONS = {
     "NonSpikingBaseNode": _refused("it is abstract"),
 }
 STATEFUL, STATELESS = ("MultiStepContainer",), ("SeqToANNContainer",)
+WHOLE = ("NonSpikingIFNode", "NonSpikingLIFNode")
+"""Classes that take all steps at once, in either mode."""
 LAYERS = {
     "Linear": nn.Linear,
     "Conv1d": nn.Conv1d,
@@ -106,7 +108,14 @@ LAYERS = {
     "Dropout": nn.Dropout,
     "Dropout2d": nn.Dropout2d,
 }
-FAMILY = Family("spikingjelly", NEURONS, containers=dict.fromkeys((*STATEFUL, *STATELESS), 1), layers=LAYERS)
+FAMILY = Family(
+    "spikingjelly",
+    NEURONS,
+    containers=dict.fromkeys((*STATEFUL, *STATELESS), 1),
+    layers=LAYERS,
+    run=cell.run,
+    reset=cell.to_rest,
+)
 
 
 def _in_time(model: nn.Module, leading: int, inside: str = "", name: str = "") -> list[Violation]:
@@ -151,14 +160,7 @@ def from_spikingjelly(
     layers: names of submodules in order, for a model that is no Sequential.   The others: see `export_nir`.
     Raises: InputError; UnsupportedError with everything that is not kept.
     """
-    several = (m for m in model.modules() if FAMILY.name_of(m) is not None and getattr(m, "step_mode", "s") == "m")
-    leading = 2 if any(True for _ in several) else 1
+    own = [m for m in model.modules() if FAMILY.name_of(m) is not None]
+    leading = 2 if any(getattr(m, "step_mode", "s") == "m" or FAMILY.name_of(m) in WHOLE for m in own) else 1
     about = About(dt, tuple(input_shape), steps, input_low, input_high, input_quantum, readout)
-    found = _in_time(model, leading)
-    try:
-        graph = build(model, FAMILY, about, layers, leading)
-    except UnsupportedError as error:
-        raise UnsupportedError(TITLE, [*found, *error.violations]) from error
-    if found:
-        raise UnsupportedError(TITLE, found)
-    return graph
+    return build(model, FAMILY, about, layers, leading, _in_time(model, leading))

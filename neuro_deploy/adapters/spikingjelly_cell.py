@@ -158,3 +158,15 @@ def integrator(module: Any, shape: Shape, dt: float, *, leaks: bool) -> Fragment
         raise refuse(f"decode '{module.decode}' joins all steps into one output", remedy, "decode")
     share = rate(module, shape) if leaks else np.zeros(())
     return fragment(FloatNeuron("li", (), arrays({"beta": 1.0 - share})), shape, dt, share if leaks else None)
+
+
+def run(module: Any, x: Tensor, leading: int) -> Tensor:
+    """What neurons send; those that do not spike give a list of steps, and take all steps at once."""
+    sent = module(x) if leading == 2 else [module(step) for step in x]
+    return torch.stack(list(sent)) if isinstance(sent, (list, tuple)) else sent
+
+
+def to_rest(module: Any) -> None:
+    """Its state before the first step."""
+    if hasattr(module, "reset"):
+        module.reset()
