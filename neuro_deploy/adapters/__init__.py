@@ -2,7 +2,9 @@
 
     layers.py   torch layers that have no time, in both directions, and what a module becomes (Fragment, Kept)
     norms.py    what a chain holds, and batch norm folded into the layers before it
+    checks.py   what a chain of modules does not show, and is refused
     chain.py    a model's modules in order -> a NIR graph
+    proof.py    the modules and the graph, run side by side
     links.py    a NIR graph -> a chain of links, for the way back
     FRAMEWORK.py   from_FRAMEWORK(), to_FRAMEWORK() and NEURONS: each class of the framework, and how it is kept
 
