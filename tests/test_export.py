@@ -298,3 +298,19 @@ def test_a_flattened_input_reaches_the_file(tmp_path: Path) -> None:
     x = torch.rand(5, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.equal(nd.import_nir(tmp_path / "flat.nir")(x), net(x))
+
+
+def test_a_model_of_another_framework_is_sent_to_its_adapter() -> None:
+    snntorch = pytest.importorskip("snntorch", reason="the frameworks are not installed (tests/frameworks.txt)")
+
+    class Theirs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(4, 3), snntorch.Leaky(beta=0.9)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            spikes, _ = self.lif(self.fc(x))
+            return spikes if spikes.sum() > 0 else x
+
+    with pytest.raises(UnsupportedError, match=r"it holds neurons of snntorch: use nd\.from_snntorch; or build it of"):
+        export_nir(Theirs(), dt=0.001, input_shape=(4,))

@@ -116,7 +116,11 @@ def _settings(operation: object) -> dict[str, Any]:
     """Numbers that are no parameters: stride, padding, and so on, but for the usual ones."""
     found = {k: v for k, v in vars(operation).items() if v is not None and not isinstance(v, np.ndarray)}
     usual = {k for k, v in found.items() if k in USUAL and set(np.atleast_1d(v).tolist()) == {USUAL[k]}}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items() if k not in usual and k != "shape"}
+    return {
+        k: list(v) if isinstance(v, tuple) else v
+        for k, v in found.items()
+        if k not in usual and k not in ("shape", "into")
+    }
 
 
 def _connections(node: Node, shapes: dict[str, Shape]) -> int:

@@ -76,7 +76,7 @@ def _meaning(facts: Facts) -> Iterator[RenderableType]:
     if facts["problem"]:
         return
     scheme, readout, known = facts["scheme"], facts["readout"], facts["input_range"]
-    rounds = "" if scheme["reset"] == "value" else f", at most {scheme['rounds']} spikes a step"
+    rounds = "" if scheme["reset"] == "value" else f", at most {scheme['rounds']} spike(s) a step"
     sign = ">=" if scheme["at_threshold"] else ">"
     whose = f", as a file of {facts['family']}" if facts["family"] else ""
     yield Text(f"dt = {facts['dt']:g} s (from {facts['dt_from']}), {scheme['discretization']}{whose}")

@@ -18,6 +18,8 @@ from .nets import BatchNorm
 TITLE = "cannot export the model"
 REMEDY = "build it of Linear, BatchNorm, Flatten, Dropout and neuro_deploy's neurons, joined by +"
 ADDITIONS = (operator.add, operator.iadd, torch.add)
+FOREIGN = ("snntorch", "norse", "spikingjelly", "sinabs")
+"""Packages whose models have adapters."""
 PASSING = (nn.Identity, nn.Dropout)
 
 
@@ -60,7 +62,9 @@ def layers_of(model: nn.Module) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     try:
         graph = _Tracer().trace(model)
     except (fx.proxy.TraceError, TypeError, RuntimeError, AssertionError) as error:
-        violation = Violation(type(model).__name__, f"its forward cannot be traced ({error})", REMEDY)
+        foreign = dict.fromkeys(f for m in model.modules() if (f := type(m).__module__.partition(".")[0]) in FOREIGN)
+        remedy = "".join(f"it holds neurons of {name}: use nd.from_{name}; or " for name in foreign) + REMEDY
+        violation = Violation(type(model).__name__, f"its forward cannot be traced ({error})", remedy)
         raise UnsupportedError(TITLE, [violation]) from error
     sums: dict[fx.Node, tuple[str, ...]] = {}
     layers: list[Layer] = []

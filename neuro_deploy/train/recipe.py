@@ -140,7 +140,7 @@ def _find(text: str) -> Path:
     names = recipe_names()
     if text not in names:
         hint = did_you_mean(text, names)
-        raise RecipeError(f"unknown recipe '{text}'; {hint} A path to a .toml file works as well.")
+        raise RecipeError(f"unknown recipe '{text}'; {hint} (a path to a .toml file works as well)")
     return resource_dir("models") / text / FILE
 
 
