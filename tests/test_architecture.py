@@ -86,7 +86,7 @@ def strangers(path: Path) -> list[str]:
     """Torch or Lava outside their rooms."""
     relative = path.relative_to(PACKAGE).as_posix()
     torch_here = (
-        relative.startswith(("train/", "adapters/"))
+        relative.startswith(("train/", "adapters/", "neurons/fused/"))
         or relative.startswith("backends/reference")
         or (relative.startswith("neurons/") and path.name == "torch.py")
     )

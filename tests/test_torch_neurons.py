@@ -540,10 +540,8 @@ def test_observe_leaves_nothing_behind() -> None:
         model(torch.ones(3, 1, 3))
 
 
-def test_rounds_have_no_gradient_for_theta() -> None:
-    theta = torch.tensor(1.0, requires_grad=True)
-    h = torch.tensor([0.5, 1.0, 1.5, 3.5], requires_grad=True)
-    s = rounds(h, theta, torch.tensor(2.0), 3, "sigmoid")
-    assert s.tolist() == [0, 0, 1, 3]
-    s.sum().backward()
-    assert theta.grad is None and h.grad is not None
+def test_gradient_of_the_threshold() -> None:
+    theta = torch.tensor([1.0, 0.5], dtype=torch.float64, requires_grad=True)
+    h = torch.tensor([[0.5, 1.0], [1.5, 3.5]], dtype=torch.float64)
+    assert rounds(h, theta, torch.tensor(2.0), 3, "sigmoid").tolist() == [[0, 1], [1, 3]]
+    assert torch.autograd.gradcheck(lambda th: Smooth.apply(h, th, torch.tensor(2.0), 3, "sigmoid"), (theta,))

@@ -7,24 +7,27 @@ the docstring gives, so another implementation of the same operations in the sam
 from __future__ import annotations
 
 import itertools
-import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.utils.parametrize import register_parametrization
 
 from ..errors import InputError
+from . import fused
 from .base import FloatNeuron
+from .fused.surrogate import BUMPS
 
 DEFAULT_ALPHA = 4.0
+SURROGATES = BUMPS
 Parameter = float | Sequence[float] | NDArray[Any] | Tensor
 """A parameter: one number for the population, or one per neuron."""
 
@@ -57,7 +60,8 @@ def observe(model: nn.Module) -> Iterator[dict[str, States]]:
     """Within the block, a forward pass of `model` fills the dict: name of each neuron module -> its States.
 
     Names are those of `model.named_modules()`, in the order of execution; a later pass replaces an earlier one.  The
-    tensors carry gradients if gradients are on.  Nothing is stored in the modules.
+    tensors carry gradients if gradients are on.  Nothing is stored in the modules.  What torch.compile made runs
+    uncompiled within the block (torch 2.6 or newer; older ones show nothing of it).
 
         with observe(model) as states:
             model(x)
@@ -72,28 +76,22 @@ def observe(model: nn.Module) -> Iterator[dict[str, States]]:
 
     token = _WATCHERS.set((*_WATCHERS.get(), note))
     try:
-        yield seen
+        with _eager():
+            yield seen
     finally:
         _WATCHERS.reset(token)
 
 
-def _sigmoid(z: Tensor) -> Tensor:
-    return torch.sigmoid(z) * torch.sigmoid(-z)
+def _eager() -> AbstractContextManager[None]:
+    """Within it, what torch.compile made runs uncompiled."""
+    if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
+        return nullcontext()
+    return cast(AbstractContextManager[None], torch.compiler.set_stance("force_eager"))
 
 
-def _triangle(z: Tensor) -> Tensor:
-    return torch.relu(1.0 - z.abs())
-
-
-def _arctan(z: Tensor) -> Tensor:
-    return 0.5 / (1.0 + (0.5 * math.pi * z) ** 2)
-
-
-SURROGATES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"sigmoid": _sigmoid, "triangle": _triangle, "arctan": _arctan}
-)
-"""Name -> F'(z), the bump of a smooth step F from 0 to 1: the logistic function, a piecewise parabola,
-arctan(pi*z/2)/pi + 1/2.  The area of each bump is 1."""
+def _watchers() -> tuple[Callable[[nn.Module, States], None], ...]:
+    """Who observes; nobody where torch.compile looks on, which cannot read a ContextVar."""
+    return () if torch.compiler.is_compiling() else _WATCHERS.get()
 
 
 class _Rounds(torch.autograd.Function):
@@ -110,17 +108,22 @@ class _Rounds(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         h, theta, alpha = ctx.saved_tensors
         bump = SURROGATES[ctx.surrogate]
-        slope, tilt = torch.zeros_like(h), torch.zeros_like(h)
+        _, of_theta, of_alpha, *_ = ctx.needs_input_grad
+        slope, tilt, weight = (torch.zeros_like(h) for _ in range(3))
         for k in range(1, ctx.circulations + 1):
             x = h - theta * k
             height = bump(alpha * x)
             slope += height
-            if ctx.needs_input_grad[2]:
+            if of_alpha:
                 tilt += x * height
-        return grad * (alpha * slope), None, (grad * tilt).sum() if ctx.needs_input_grad[2] else None, None, None
+            if of_theta:
+                weight += height * k
+        gtheta = -(grad * (alpha * weight)).sum_to_size(theta.shape) if of_theta else None
+        galpha = (grad * tilt).sum(dtype=torch.float64).to(alpha.dtype) if of_alpha else None
+        return grad * (alpha * slope), gtheta, galpha, None, None
 
 
 def rounds(h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
@@ -129,8 +132,9 @@ def rounds(h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate
         s         = #{k in 1..K : h > theta * k}                 forward, whole numbers; theta * k in theta's dtype
         ds/dh     = sum_k alpha * F'(alpha * (h - k*theta))      backward
         ds/dalpha = sum_k (h - k*theta) * F'(alpha * (h - k*theta))
+        ds/dtheta = -sum_k k * alpha * F'(alpha * (h - k*theta))
 
-    h: (B, *shape).   theta: () or shape, > 0; gets no gradient.   alpha: (), > 0, the sharpness at this time step.
+    h: (B, *shape).   theta: () or shape, > 0.   alpha: (), > 0, the sharpness at this time step.
     circulations: K >= 0.   surrogate: a key of SURROGATES.
     """
     return cast(Tensor, _Rounds.apply(h, theta, alpha, circulations, surrogate))  # type: ignore[no-untyped-call]
@@ -201,17 +205,20 @@ class Neuron(nn.Module, ABC):
         where = type(self).__name__
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"{where}: expected an input of shape (T, B, ...) with T >= 1, got {tuple(x.shape)}")
-        for name, value in self.named_buffers(recurse=False):
+        for name, value in self._values():
             if value.ndim and value.shape != x.shape[2:]:
                 raise InputError(
                     f"{where}: {name} has shape {tuple(value.shape)}, but the input's neurons {tuple(x.shape[2:])}"
                 )
 
+    def _values(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and values of the parameters, those that are learned too."""
+        yield from self.named_buffers(recurse=False)
+        yield from ((name, getattr(self, name)) for name in getattr(self, "parametrizations", ()))
+
     def extra_repr(self) -> str:
         """Parameters, for print(module)."""
-        return ", ".join(
-            f"{n}={v.item():g}" if v.ndim == 0 else f"{n}={tuple(v.shape)}" for n, v in self.named_buffers()
-        )
+        return ", ".join(f"{n}={v.item():g}" if v.ndim == 0 else f"{n}={tuple(v.shape)}" for n, v in self._values())
 
 
 class Stepper:
@@ -226,7 +233,7 @@ class Stepper:
         self._neuron = neuron
         self._alphas = neuron.alphas(steps)
         self._state: State | None = None
-        self._watchers = _WATCHERS.get()
+        self._watchers = _watchers()
         self._seen: list[States] = []
 
     def step(self, x: Tensor) -> Tensor:
@@ -257,10 +264,13 @@ class SpikingNeuron(Neuron):
     surrogate, alpha: the smooth bump that stands for ds/dh in the backward pass, and its sharpness at the start, > 0.
     steps: T.  Then alpha is learned for each time step (TSL-SG), of shape (T,), and training with another T is refused;
         without it one alpha of shape (1,) serves all steps.   learnable_alpha: False keeps alpha as it is.
+    learnable_beta, learnable_theta: True learns beta, within (0, 1), as sigmoid(raw), and theta (of signed neurons
+        theta_neg too), above 0, as softplus(raw): `parametrizations.beta.original` and so on in the state_dict.
     Raises: InputError.   Source: TSL-SG is our reading of arXiv 2605.27412.
     """
 
     theta: Tensor
+    fused_fire: ClassVar[Callable[..., tuple[Tensor, Tensor]] | None] = None
 
     def __init__(
         self,
@@ -273,9 +283,16 @@ class SpikingNeuron(Neuron):
         alpha: float | Sequence[float] = DEFAULT_ALPHA,
         steps: int | None = None,
         learnable_alpha: bool = True,
+        learnable_beta: bool = False,
+        learnable_theta: bool = False,
     ) -> None:
         super().__init__(beta, beta_syn, drift)
         self.register_buffer("theta", parameter(type(self).__name__, "theta", theta))
+        if learnable_beta:
+            parameter(type(self).__name__, "a beta that is learned", beta, INSIDE)
+            learned(self, "beta", Leak())
+        if learnable_theta:
+            learned(self, "theta", Positive())
         if surrogate not in SURROGATES:
             raise InputError(f"{type(self).__name__}: surrogate '{surrogate}' is unknown; use {', '.join(SURROGATES)}")
         if steps is not None and steps < 1:
@@ -293,10 +310,52 @@ class SpikingNeuron(Neuron):
         """The surrogate's sharpness, > 0, (T,) or (1,): softplus(raw_alpha)."""
         return nn.functional.softplus(self.raw_alpha)
 
-    def alphas(self, steps: int) -> Iterator[Tensor]:
-        """alpha of each step, (); the last one goes on."""
+    def sharpness(self, steps: int) -> Tensor:
+        """alpha of each step, (steps,); the last one goes on."""
         alpha = self.alpha
-        return (alpha[min(t, len(alpha) - 1)] for t in range(steps))
+        if len(alpha) == 1:
+            return alpha.expand(steps)
+        return torch.cat([alpha[:steps], alpha[-1:].expand(max(0, steps - len(alpha)))])
+
+    def alphas(self, steps: int) -> Iterator[Tensor]:
+        """The same, one (), after the other."""
+        return iter(self.sharpness(steps).unbind(0))
+
+    def equations(self) -> tuple[fused.Form, Mapping[str, Any]] | None:
+        """The population in the fused neuron's terms: the form, and its parameters; None if it has others.
+
+        A kind that has them says so here, and keeps the `fire` that they are true of as `fused_fire`.
+        """
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes (T, B, *shape), by the fused neuron where it has a kernel, else step by step: the same, bit for bit.
+
+        Raises: InputError for a wrong shape.
+        """
+        call = self._call(x)
+        if call is None:
+            return super().forward(x)
+        watchers = _watchers()
+        s, v, h, u = fused.fire(*call, watch=bool(watchers))
+        for note in watchers:
+            note(self, States(cast(Tensor, s), cast(Tensor, v), cast(Tensor, h), u))
+        return cast(Tensor, s)
+
+    def _call(self, x: Tensor) -> tuple[fused.Inputs, fused.Form] | None:
+        """What the fused neuron takes, or None where step by step is the way."""
+        self._check(x)
+        own = type(self)
+        if own.fire is not own.fused_fire or any(getattr(own, n) is not getattr(SpikingNeuron, n) for n in OVER_TIME):
+            return None
+        found = self.equations()
+        if found is None or self.beta.dtype != torch.float32:
+            return None
+        form, parameters = found
+        if any(p is not None and p.requires_grad for name, p in parameters.items() if name not in fused.LEARNED):
+            return None
+        i = fused.Inputs(x, self.sharpness(len(x)), **parameters, v0=None, u0=None)
+        return (i, form) if torch.compiler.is_compiling() or fused.choose(i, form) != "plain" else None
 
     def _check(self, x: Tensor) -> None:
         super()._check(x)
@@ -311,6 +370,38 @@ class SpikingNeuron(Neuron):
         return f"{super().extra_repr()}, surrogate={self.surrogate}, steps={self.steps}"
 
 
+OVER_TIME = ("step", "start", "output", "alphas", "sharpness", "alpha")
+"""What a kind must not have changed to be fused."""
+
+
+class Leak(nn.Module):
+    """Keeps a leak within (0, 1)."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return torch.sigmoid(raw)
+
+    def right_inverse(self, leak: Tensor) -> Tensor:
+        return torch.logit(leak)
+
+
+class Positive(nn.Module):
+    """Keeps a threshold above 0."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return nn.functional.softplus(raw)
+
+    def right_inverse(self, threshold: Tensor) -> Tensor:
+        return threshold + torch.log(-torch.expm1(-threshold))
+
+
+def learned(module: nn.Module, name: str, range_: nn.Module) -> None:
+    """Make a buffer a parameter that is learned, within a range."""
+    value = getattr(module, name)
+    delattr(module, name)
+    module.register_parameter(name, nn.Parameter(value))
+    register_parametrization(module, name, range_)
+
+
 class Range(NamedTuple):
     """Which finite numbers a parameter may hold: a test, element by element, and its words."""
 
@@ -321,6 +412,7 @@ class Range(NamedTuple):
 POSITIVE = Range(lambda x: x > 0, "finite and above 0")
 NOT_NEGATIVE = Range(lambda x: x >= 0, "finite and 0 or more")
 LEAK = Range(lambda x: (x >= 0) & (x <= 1), "within [0, 1]")
+INSIDE = Range(lambda x: (x > 0) & (x < 1), "within (0, 1)")
 FINITE = Range(torch.isfinite, "finite")
 
 

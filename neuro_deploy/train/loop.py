@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import RecipeError, TrainingError, TrainingInterruptedError
 from ..files import write_text
-from ..neurons.torch import SpikingNeuron, observe
+from ..neurons.torch import SpikingNeuron, States, observe
 from .datasets import Dataset, load_dataset
 from .losses import balance_loss, decide, rate_cross_entropy
 from .nets import build
@@ -166,7 +167,8 @@ def _train_batch(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Te
     """One step of the optimizer; the loss () and the chosen classes (B,)."""
     settings = session.recipe.training
     shown = x.expand(session.recipe.network.steps, *x.shape)
-    with observe(session.model) as states:
+    watch: AbstractContextManager[dict[str, States]] = nullcontext({})
+    with observe(session.model) if settings.balance_weight else watch as states:
         spikes = session.wrapped(shown)
     loss = rate_cross_entropy(spikes, label, session.recipe.readout.scale, settings.label_smoothing)
     if settings.balance_weight:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from ...errors import InputError
 from ..base import FloatNeuron
+from ..fused import PARAMETERS, Form
 from ..torch import (
     DEFAULT_ALPHA,
     NOT_NEGATIVE,
     Parameter,
+    Positive,
     SpikingNeuron,
+    learned,
     parameter,
     read_optional,
     read_parameter,
@@ -53,7 +56,8 @@ class CirculateFire(SpikingNeuron):
         against 96.0-96.4 % on 8,000 MNIST digits (MLP 784-128-128-10, T=4, K=3; measured by us).
     theta_neg, circulations_neg: of the negative side, signed only; by default those of the positive side.
     reset: "soft", or "hard" with K = 1 and positive polarity.
-    surrogate, alpha, steps, learnable_alpha: see SpikingNeuron.   detach_reset: True keeps gradients out of the reset.
+    surrogate, alpha, steps, learnable_alpha, learnable_beta, learnable_theta: see SpikingNeuron.
+    detach_reset: True keeps gradients out of the reset.
     Raises: InputError.
     Source: our reading of arXiv 2605.27412, which is an abstract without equations; the zero-refractory limit of reset
     by subtraction in Moser and Lunglmayr, arXiv 2402.07954.
@@ -79,6 +83,8 @@ class CirculateFire(SpikingNeuron):
         alpha: float | Sequence[float] = DEFAULT_ALPHA,
         steps: int | None = None,
         learnable_alpha: bool = True,
+        learnable_beta: bool = False,
+        learnable_theta: bool = False,
         detach_reset: bool = False,
     ) -> None:
         super().__init__(
@@ -90,6 +96,8 @@ class CirculateFire(SpikingNeuron):
             alpha=alpha,
             steps=steps,
             learnable_alpha=learnable_alpha,
+            learnable_beta=learnable_beta,
+            learnable_theta=learnable_theta,
         )
         where = type(self).__name__
         problems = _problems(circulations, polarity, theta_neg, circulations_neg, reset)
@@ -101,6 +109,8 @@ class CirculateFire(SpikingNeuron):
         self.circulations_neg = 0 if polarity == "positive" else circulations_neg or circulations
         mirrored = parameter(where, "theta_neg", self.theta if theta_neg is None else theta_neg)
         self.register_buffer("theta_neg", mirrored, persistent=polarity == "signed")
+        if learnable_theta and polarity == "signed":
+            learned(self, "theta_neg", Positive())
         taken = None if theta_reset is None else parameter(where, "theta_reset", theta_reset, NOT_NEGATIVE)
         self.register_buffer("theta_reset", taken)
         self.reset = reset
@@ -118,6 +128,16 @@ class CirculateFire(SpikingNeuron):
             v = v + self.theta_neg * (down.detach() if self.detach_reset else down)
             s = s - down
         return s, v
+
+    fused_fire = fire
+
+    def equations(self) -> tuple[Form, dict[str, Any]]:
+        """See SpikingNeuron."""
+        form = Form(
+            self.circulations, self.circulations_neg, self.reset == "hard", self.detach_reset, self.surrogate, False
+        )
+        values = {name: getattr(self, name, None) for name in PARAMETERS}
+        return form, values if self.circulations_neg else values | {"theta_neg": None}
 
     def extra_repr(self) -> str:
         """Parameters, for print(module)."""

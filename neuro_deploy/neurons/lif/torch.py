@@ -41,7 +41,8 @@ class LIF(CirculateFire):
     beta: leak, [0, 1].   theta: threshold, > 0.   beta_syn: leak of a synaptic current, [0, 1]; None: no current.
     v_reset: finite, hard reset only; None: 0.   drift: a constant added to the potential, finite.
     All float32, one number or one per neuron (*shape).
-    surrogate, alpha, steps, learnable_alpha: see SpikingNeuron.   detach_reset: True keeps gradients out of the reset.
+    surrogate, alpha, steps, learnable_alpha, learnable_beta, learnable_theta: see SpikingNeuron.
+    detach_reset: True keeps gradients out of the reset.
     Raises: InputError.
     """
 
@@ -60,6 +61,8 @@ class LIF(CirculateFire):
         alpha: float | Sequence[float] = DEFAULT_ALPHA,
         steps: int | None = None,
         learnable_alpha: bool = True,
+        learnable_beta: bool = False,
+        learnable_theta: bool = False,
         detach_reset: bool = False,
     ) -> None:
         super().__init__(
@@ -73,6 +76,8 @@ class LIF(CirculateFire):
             alpha=alpha,
             steps=steps,
             learnable_alpha=learnable_alpha,
+            learnable_beta=learnable_beta,
+            learnable_theta=learnable_theta,
             detach_reset=detach_reset,
         )
         where = type(self).__name__
@@ -86,6 +91,8 @@ class LIF(CirculateFire):
         if self.v_reset is not None:
             v = v + self.v_reset * (s.detach() if self.detach_reset else s)
         return s, v
+
+    fused_fire = fire
 
 
 MODULE = LIF

@@ -1,0 +1,197 @@
+"""The fused neuron's implementations against each other and against derivatives."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from fused_cases import CASES, Case, draw, draw_grads, form
+from torch import Tensor
+
+from neuro_deploy.neurons.fused import Inputs, Outputs, cpu, fire, memory, op, plain
+from neuro_deploy.neurons.fused.form import LEARNED, Sums
+from neuro_deploy.neurons.fused.surrogate import BUMPS, STEPS, exp_minus
+
+SHAPES = {"scalar": (6, 3, 700), "per neuron": (6, 33, 30), "wide": (3, 2, 5000), "2-D": (2, 300, 3, 7)}
+
+
+def same(got: Tensor | None, want: Tensor | None, name: str) -> None:
+    assert (got is None) == (want is None), name
+    if got is not None and want is not None:
+        assert got.dtype == want.dtype and torch.equal(got, want), name
+
+
+def compare(i: Inputs, case: Case) -> Outputs:
+    """Forward passes agree in every bit; gives the definition's."""
+    want, got = plain.forward(i, case.form, True), cpu.forward(i, case.form, True)
+    for name, a, b in zip(Outputs._fields, got, want, strict=True):
+        same(a, b, name)
+    same(cpu.forward(i, case.form, False).s, want.s, "s alone")
+    return want
+
+
+@pytest.mark.parametrize("grid", [False, True], ids=["any", "on the thresholds"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", CASES)
+def test_spikes_and_potentials_are_equal(name: str, shape: str, grid: bool) -> None:
+    case = CASES[name]
+    i = draw(case, SHAPES[shape], 1, per_neuron=shape != "scalar", grid=grid)
+    found = compare(i, case)
+    assert found.s is not None and found.h is not None
+    assert set(range(-case.form.circulations_neg, min(case.form.circulations, 3) + 1)) <= set(found.s.unique().tolist())
+    on_threshold = any((found.h == i.theta * k).any() for k in range(1, case.form.circulations + 1))
+    assert on_threshold == grid
+
+
+@pytest.mark.parametrize("mutant", [">=", "a round less", "a contracted product"])
+def test_the_comparison_sees_a_difference(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["cf"]
+    i = draw(case, SHAPES["per neuron"], 1, per_neuron=True, grid=mutant == ">=")
+    if mutant == ">=":
+        monkeypatch.setattr(plain, "fired", lambda h, th, a, n, f: sum((h >= th * k).float() for k in range(1, n + 1)))
+    elif mutant == "a round less":
+        monkeypatch.setattr(plain, "fired", lambda h, th, a, n, f: sum((h > th * k).float() for k in range(1, n)))
+    else:
+        monkeypatch.setattr(
+            plain,
+            "fire",
+            lambda h, a, i, f: (
+                u := plain.fired(h, i.theta, a, 3, f),
+                0 * u,
+                (h.double() - i.theta.double() * u).float(),
+            ),
+        )
+    with pytest.raises(AssertionError):
+        compare(i, case)
+
+
+def gradients(i: Inputs, case: Case, which: tuple[bool, ...] = (True, True, True, True)) -> list[tuple[str, Any, Any]]:
+    grads = draw_grads(plain.forward(i, case.form, True), 2, which)
+    need = [getattr(i, name) is not None for name in LEARNED]
+    got, want = cpu.backward(grads, i, case.form, need), plain.backward(grads, i, case.form, need)
+    return [(n, g, w) for n, g, w, needed in zip(Sums._fields, got, want, need, strict=True) if needed]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_equal(name: str, shape: str) -> None:
+    """Of x, v0 and u0 bit for bit; sums, in float64, but for the order of additions."""
+    i = draw(CASES[name], SHAPES[shape], 3, per_neuron=shape != "scalar")
+    for which, got, want in gradients(i, CASES[name]):
+        assert want.count_nonzero() > 0, which
+        if which in ("x", "v0", "u0"):
+            same(got, want, which)
+        else:
+            torch.testing.assert_close(got, want.double(), rtol=1e-11, atol=1e-9, msg=which)
+
+
+@pytest.mark.parametrize("which", [w for w in itertools.product((False, True), repeat=4) if sum(w) in (0, 1, 3)])
+def test_gradients_of_some_outputs(which: tuple[bool, ...]) -> None:
+    case = CASES["cf, current, theta_reset, drift"]
+    for name, got, want in gradients(draw(case, (4, 3, 50), 4, per_neuron=True), case, which):
+        torch.testing.assert_close(got, want.to(got.dtype), rtol=1e-11, atol=1e-9, msg=name)
+        assert bool(want.count_nonzero()) == any(which) or name != "x"
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, found = CASES["lif"], []
+    i = draw(case, (5, 64, 1000), 5, per_neuron=False)
+    for count in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        grads = draw_grads(cpu.forward(i, case.form, False), 6)
+        found.append([*cpu.forward(i, case.form, True), *cpu.backward(grads, i, case.form, [True] * 4 + [False] * 3)])
+    for other in found[1:]:
+        for got, want in zip(other, found[0], strict=True):
+            same(got, want, "threads")
+
+
+SMOOTH = [
+    *(("plain", surrogate, name) for surrogate in BUMPS for name in CASES if "detached" not in name),
+    ("cpu", "sigmoid", "cf, current, theta_reset, drift"),
+    ("cpu", "arctan", "signed"),
+    ("cpu", "triangle", "hard, all"),
+]
+
+
+@pytest.mark.parametrize(("backend", "surrogate", "name"), SMOOTH)
+def test_backward_passes_gradcheck(backend: str, surrogate: str, name: str) -> None:
+    """With the smooth step forward, in float64, the backward pass is the derivative by all inputs, of all outputs."""
+    case = CASES[name]
+    smooth = case.form._replace(circulations=min(3, case.form.circulations), surrogate=surrogate, smooth=True)
+    i = draw(case, (3, 2, 2), 7, per_neuron=True, dtype=torch.float64)
+    there = {n: getattr(i, n).requires_grad_() for n in LEARNED if getattr(i, n) is not None}
+
+    def run(*values: Tensor) -> Tensor:
+        outputs = fire(i._replace(**dict(zip(there, values, strict=True))), smooth, True, backend)
+        return sum((n * t for n, t in enumerate(outputs, 1) if t is not None), torch.zeros(()))
+
+    assert torch.autograd.gradcheck(run, tuple(there.values()), eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("surrogate", BUMPS)
+def test_steps_are_the_integrals_of_the_bumps(surrogate: str) -> None:
+    z = torch.linspace(-90, 90, 401, dtype=torch.float64).requires_grad_()
+    (slope,) = torch.autograd.grad(STEPS[surrogate](z).sum(), z)
+    torch.testing.assert_close(BUMPS[surrogate](z.detach()), slope)
+
+
+def test_our_exponential() -> None:
+    a = torch.linspace(0, 90, 100001)
+    want = torch.exp(-a.double().clamp(max=87))
+    assert ((exp_minus(a) - want).abs() / want).max() < 2.0**-22
+    assert exp_minus(torch.tensor([0.0])).item() == 1 and exp_minus(torch.tensor([float("nan")])).isnan()
+
+
+def test_torch_checks_the_operator() -> None:
+    """Schema, autograd registration, shapes without data, and AOT tracing with symbolic shapes."""
+    for name in ("cf, current, theta_reset, drift", "signed"):
+        i = draw(CASES[name], (3, 2, 5), 8, per_neuron=True)
+        learned = [
+            t if t is None or n not in LEARNED else t.requires_grad_() for n, t in zip(i._fields, i, strict=True)
+        ]
+        for watch in (False, True):
+            torch.library.opcheck(op.FIRE, (*learned, *CASES[name].form, watch, "plain"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_input_of_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
+    i = draw(CASES["cf"], (4, 8, 40), 9, per_neuron=False)
+    half = i.x.to(dtype).requires_grad_()
+    for backend in ("plain", "cpu"):
+        s = fire(i._replace(x=half), CASES["cf"].form, backend=backend).s
+        same(s, fire(i._replace(x=half.float()), CASES["cf"].form, backend=backend).s, backend)
+        assert s is not None and s.dtype == torch.float32
+        (grad,) = torch.autograd.grad(s.sum(), half)
+        assert grad.dtype == dtype and grad.count_nonzero() > 0
+
+
+def test_no_gradients_of_second_order() -> None:
+    i = draw(CASES["lif"], (2, 3, 4), 10, per_neuron=False)
+    x = i.x.requires_grad_()
+    s = fire(i._replace(x=x), form(), backend="plain").s
+    assert s is not None
+    (grad,) = torch.autograd.grad(s.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"does not require grad|differentiable"):
+        grad.sum().backward()
+
+
+def test_memory_is_used_again_when_nobody_uses_it() -> None:
+    size = (3, 12347)
+    first = torch.from_numpy(memory.empty(size, "float32"))
+    address, part = first.data_ptr(), first[1:].reshape(-1)[5:]
+    del first
+    other = memory.empty(size, "float32")
+    assert other.ctypes.data != address
+    del part
+    again = memory.empty(size, "float32")
+    assert again.ctypes.data == address and again.shape == size and again.flags.c_contiguous
+
+
+def test_memory_that_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: dict[int, list[Any]] = {}
+    monkeypatch.setattr(memory._Lease.__del__, "__defaults__", (free, 4 * memory.SMALL))
+    for n in (1, 2, 3, 4, 5, 2, 1, 1, 1):
+        memory.empty((n * memory.SMALL,), "uint8")
+    assert 0 < sum(size * len(found) for size, found in free.items()) <= 4 * memory.SMALL
