@@ -437,3 +437,23 @@ def test_python_has_the_same_readings() -> None:
     assert one == other
     with pytest.raises(InputError, match="compile takes a NIR graph"):
         nd.compile("x.nir")
+
+
+def test_shapes_that_stock_nir_gets_wrong_are_repaired(tmp_path: Path) -> None:
+    """Stock nir takes an oblong kernel for a square one, and writes what it thinks into Flatten and Output."""
+    weight = rng().normal(0.1, 0.5, (3, 2, 3, 1)).astype(np.float32)
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 6, 5])}),
+        "conv": nir.Conv2d((6, 5), weight, 1, 0, 1, 1, np.zeros(3, np.float32)),
+        "flat": nir.Flatten({"input": None}, 0, -1),
+        "output": nir.Output({"output": None}),
+    }
+    stock = nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), type_check=True)
+    assert list(stock.nodes["flat"].input_type["input"]) == [3, 4, 3], "the truth is (3, 4, 5)"
+    nir.write(tmp_path / "stock.nir", stock)
+    before = assume(nd.read_nir(tmp_path / "stock.nir"), dt=1e-3)
+    after, changes = normalize(before)
+    assert [n.shape for n in read_graph(before).nodes] == [(2, 6, 5), (3, 4, 5), (60,), (60,)]
+    assert list(after.nodes["flat"].input_type["input"]) == [3, 4, 5]
+    assert list(after.nodes["output"].output_type["output"]) == [60]
+    assert {c.node for c in changes} == {"flat", "output"}

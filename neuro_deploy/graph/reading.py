@@ -15,7 +15,7 @@ from ..neurons.base import FloatNeuron
 from ..neurons.scheme import Scheme, told_kind
 from ..program import Readout, default_rule
 from .nesting import KEEPING, Flat, Port, Shape, flat, shape_before, shape_told, unused
-from .nodes import Diagonal, Flatten, Operation, Passing, Sink, arrays_of, read_node
+from .nodes import Convolution, Diagonal, Flatten, Operation, Passing, Sink, arrays_of, read_node
 from .order import TITLE, order
 from .rounding import change_of, lost
 from .shapes import output_shape
@@ -168,9 +168,22 @@ def _declared(node: Node, stored: Any, nodes: Mapping[str, Node]) -> Iterable[Vi
     """A shape that the file declares and the network does not have.  stored: the file's node."""
     told = shape_told(stored) if isinstance(stored, DECLARING) else None
     given = sorted({nodes[s].shape for s in node.inputs if s in nodes and nodes[s].shape})
-    if told is not None and len(given) == 1 and told != given[0]:
+    if told is not None and len(given) == 1 and told != given[0] and not _mistyped(node, nodes):
         what = f"declares an input of shape {told}, but gets {given[0]}"
         yield Violation(node.name, what, "mend the declared shape, or what leads there")
+
+
+def _mistyped(node: Node, nodes: Mapping[str, Node]) -> bool:
+    """True behind a convolution whose shapes stock nir itself gets wrong: in groups, or with an oblong kernel."""
+    path, seen = list(node.inputs), set(node.inputs)
+    while path:
+        before = nodes[path.pop()]
+        operation = before.operation
+        if isinstance(operation, Convolution) and (operation.groups > 1 or len(set(operation.weight.shape[2:])) > 1):
+            return True
+        path += [name for name in before.inputs if name not in seen]
+        seen.update(before.inputs)
+    return False
 
 
 def _read(
