@@ -150,6 +150,8 @@ def test_outputs_are_never_inputs(here: Path, capsys: pytest.CaptureFixture[str]
         "verify net.nir --input x.npz --lava-samples 0 --report x.npz",
     ):
         assert "is an input of this command" in fails(capsys, *command.split())
+    twice = fails(capsys, "inspect", "net.nir", "--svg", "drawn", "--png", str(here / "drawn"))
+    assert "two outputs of this command have this path" in twice and not Path("drawn").exists()
     assert {name: Path(name).read_bytes() for name in before} == before
     assert "positive number of seconds" in fails(
         capsys,

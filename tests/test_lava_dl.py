@@ -204,7 +204,7 @@ def layers_exponents(rng: Rng) -> list[dict[str, Any]]:
     """wgtExp; odd weights of both signs, in a convolution and in a dense layer; odd ones of one sign."""
     odd = 2 * rng.integers(-10, 30, (4, 2, 2, 2)) + 1
     return [
-        {"type": "input", "shape": [2, 4, 4], "weight": 30, "neuron": cuba(messageBits=8)},
+        {"type": "input", "shape": [2, 4, 4], "weight": 30, "neuron": cuba()},
         {"type": "conv", "shape": [4, 3, 3], "weight": odd, "neuron": cuba(wgtExp=1)},
         {"type": "flatten", "shape": [36, 1, 1]},
         {"type": "dense", "shape": [6], "weight": 2 * rng.integers(-20, 40, (6, 36)) + 1, "neuron": cuba(wgtExp=-2)},
@@ -462,6 +462,45 @@ def test_layers_that_do_not_fit(layers: list[dict[str, Any]], message: str, tmp_
         import_net(write_net(tmp_path / "n.net", *layers))
 
 
+DENSE: dict[str, Any] = {"type": "dense", "shape": [4], "weight": np.full((4, 6), 2.0)}
+CONV: dict[str, Any] = {"type": "conv", "shape": [2, 3, 3], "weight": np.full((2, 1, 2, 2), 2.0)}
+
+
+@pytest.mark.parametrize("known", ["inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize"])
+def test_what_a_file_says_twice_must_agree(known: str, tmp_path: Path) -> None:
+    dense = known.endswith("Features")
+    first = {"type": "input", "shape": [6] if dense else [1, 4, 4]}
+    block = {**(DENSE if dense else CONV), "neuron": cuba()}
+    right = {"inFeatures": 6, "outFeatures": 4, "inChannels": 1, "outChannels": 2, "kernelSize": [2, 2]}[known]
+    import_net(write_net(tmp_path / "x.net", first, {**block, known: right}))
+    with pytest.raises(UnsupportedError, match=rf"layer/1: {known} .* is not that of its weights"):
+        import_net(write_net(tmp_path / "x.net", first, {**block, known: np.asarray(right) + 1}))
+
+
+@pytest.mark.parametrize("name", ["mask", "weight_scale", "weight_rec"])
+def test_what_nothing_reads_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    first = {"type": "input", "shape": [6]}
+    odd = {**DENSE, name: np.zeros((4, 4)), "neuron": cuba(vLeak=500, theta=2560, tauRho=1.0)}
+    with pytest.raises(UnsupportedError) as caught:
+        import_net(write_net(tmp_path / "x.net", {**first, "extra": 1}, odd))
+    found = [(v.node, v.what.split()[0]) for v in caught.value.violations]
+    assert found == [("layer/0", "extra"), ("layer/1", name), ("layer/1/neuron", "vLeak")]
+    import_net(write_net(tmp_path / "x.net", first, {**DENSE, "neuron": cuba(theta=2560, tauRho=1.0, scaleRho=1.0)}))
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "weight_rec"])
+def test_nir_holds_every_integer_or_says_which_it_does_not(name: str, tmp_path: Path) -> None:
+    block = {**DENSE, "type": "dense_rec", "weight_rec": np.zeros((4, 4)), "bias": np.zeros(4), "neuron": cuba()}
+    for value, fits in ((16777216, True), (16777218, True), (16777217, False)):
+        wide = np.full(np.shape(block[name]), float(value))
+        net = import_net(write_net(tmp_path / "x.net", {"type": "input", "shape": [6]}, {**block, name: wide}))
+        if fits:
+            to_nir(net, 0.001)
+            continue
+        with pytest.raises(UnsupportedError, match=f"dense_rec1: {name}: 16777217 is no float32"):
+            to_nir(net, 0.001)
+
+
 def test_a_layer_that_is_missing(tmp_path: Path) -> None:
     file = write_net(tmp_path / "n.net", dense(), dense(), dense())
     with h5py.File(file, "a") as handle:
@@ -548,6 +587,7 @@ def test_the_command_writes_both_files(tmp_path: Path, capsys: pytest.CaptureFix
         (["--out", "p.h5", "--target", "loihi3"], "unknown target"),
         (["--out", "p.h5", "--max-steps", "0"], "must be above 0"),
         (["--out", "tiny.net"], "is an input of this command"),
+        (["--out", "x", "--nir", "./x", "--dt", "0.001"], "two outputs of this command have this path"),
     ],
 )
 def test_the_command_refuses(

@@ -132,7 +132,11 @@ def progress(title: str) -> Iterator[Bar]:
 
 
 def keep_inputs(inputs: Sequence[Path], *outputs: Path | None) -> None:
-    """Raise InputError if a file to be written is one of those to be read."""
+    """Raise InputError if a file to be written is one of those to be read, or is to be written twice."""
+    written = [file.resolve() for file in outputs if file]
+    for file in written:
+        if written.count(file) > 1:
+            raise InputError(f"{file}: two outputs of this command have this path; choose another for one")
     for out_file in outputs:
         for file in inputs:
             if out_file and out_file.exists() and file.exists() and out_file.samefile(file):

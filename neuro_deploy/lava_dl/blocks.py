@@ -103,6 +103,9 @@ def _dense(chain: Chain, fields: Fields, name: str) -> Layer | None:
     weight = _matrix(fields, "weight", size)
     kind = fields.text("type") or ""
     back = _matrix(fields, "weight_rec", size) if kind == "dense_rec" else None
+    if weight is not None:
+        fields.agrees("inFeatures", weight.shape[1])
+        fields.agrees("outFeatures", weight.shape[0])
     chain.inputs(fields, None if weight is None else weight.shape[1])
     shape = None if size is None else (size,)
     neurons, exponent = read_neurons(fields, shape, _bias(fields))
@@ -134,6 +137,9 @@ def _conv(chain: Chain, fields: Fields, name: str) -> Layer | None:
     """weight (C, C_in / groups, height, width[, 1]) as torch has it; netx flips and turns it for Lava's own order."""
     weight, groups = _kernels(fields), fields.number("groups", 1, 1)
     channels = None if weight is None or groups is None else weight.shape[1] * groups
+    if weight is not None and channels is not None:
+        fields.agrees("inChannels", channels)
+        fields.agrees("outChannels", weight.shape[0])
     image = chain.image(fields, channels)
     return _convolved(chain, fields, name, weight, image, groups or 1)
 
@@ -178,6 +184,8 @@ def _kernels(fields: Fields) -> Ints | None:
     if weight is not None and (weight.ndim not in (4, 5) or weight.shape[4:] not in ((), (1,))):
         fields.refuse(f"weight {weight.shape} is not (out, in, height, width, 1)")
         return None
+    if weight is not None:
+        fields.agrees("kernelSize", *weight.shape[2:4])
     return None if weight is None else weight.reshape(weight.shape[:4])
 
 

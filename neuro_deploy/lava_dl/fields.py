@@ -24,6 +24,8 @@ class Fields:
 
     def __init__(self, group: h5py.Group, where: str, found: list[Violation]) -> None:
         self.group, self.where, self.found = group, where, found
+        self.read: set[str] = set()
+        self.inside: list[Fields] = []
 
     def has(self, name: str) -> bool:
         """True if there is such a dataset or group."""
@@ -42,8 +44,10 @@ class Fields:
     def inner(self, name: str) -> Fields | None:
         """A group within, or None."""
         group = self.group.get(name)
+        self.read.add(name)
         if isinstance(group, h5py.Group):
-            return Fields(group, f"{self.where}/{name}", self.found)
+            self.inside.append(Fields(group, f"{self.where}/{name}", self.found))
+            return self.inside[-1]
         if group is not None:
             self.refuse(f"{name} is no group")
         return None
@@ -117,7 +121,21 @@ class Fields:
         )
         return None
 
+    def agrees(self, name: str, *wanted: int) -> None:
+        """Refuse numbers that say something else than the weights, if there are any."""
+        value = self.whole(name, 0) if self.has(name) else None
+        if value is not None and value.reshape(-1).tolist() != list(wanted):
+            self.refuse(f"{name} {value.tolist()} is not that of its weights, {', '.join(map(str, wanted))}")
+
+    def refuse_unread(self, harmless: Sequence[str]) -> None:
+        """Refuse what nothing has read, by name, here and in the groups within."""
+        for name in sorted(set(self.group) - self.read - set(harmless)):
+            self.refuse(f"{name} is not known here, so it may mean another network", "leave it out if it means nothing")
+        for fields in self.inside:
+            fields.refuse_unread(harmless)
+
     def _value(self, name: str) -> np.ndarray | None:
+        self.read.add(name)
         item = self.group.get(name)
         if isinstance(item, h5py.Dataset):
             if (item.size or 0) > MOST:

@@ -73,6 +73,8 @@ def to_nir(net: Net, dt: float) -> nir.NIRGraph:
 
 def _layer(graph: _Graph, layer: Layer, source: str, shape: tuple[int, ...], net: Net, first: bool) -> str:
     """A layer behind `source`, of that shape."""
+    if found := _wide(layer):
+        raise UnsupportedError("float32 does not hold the network:", found)
     drifts = layer.wiring is None or bool(layer.neurons and layer.neurons.current)
     bias = None if drifts or layer.neurons is None else np.broadcast_to(layer.neurons.bias, layer.shape[:1])
     if layer.wiring is None:
@@ -85,6 +87,24 @@ def _layer(graph: _Graph, layer: Layer, source: str, shape: tuple[int, ...], net
         into.append(graph.add(f"{layer.name}_back", nir.Linear(_scaled(layer, layer.recurrent.weight)), held))
     neuron = _neuron(layer, drifts)
     return graph.add(layer.name, spec(neuron.kind).write(neuron, graph.dt), *into)
+
+
+def _wide(layer: Layer) -> list[Violation]:
+    """Whole numbers beyond 2^24 that float32 would round."""
+    neurons = layer.neurons
+    numbers = {
+        "weight": layer.wiring.weight if layer.wiring is not None else 0,
+        "weight_rec": layer.recurrent.weight if layer.recurrent is not None else 0,
+        "bias": neurons.bias if neurons is not None else 0,
+        "vThMant": neurons.threshold if neurons is not None else 0,
+    }
+    found = []
+    for name, value in numbers.items():
+        whole = np.asarray(value, np.int64).reshape(-1)
+        wrong = whole[whole.astype(np.float32).astype(np.int64) != whole]
+        if wrong.size:
+            found.append(Violation(name, f"{wrong[0]} is no float32", "import to --out, which keeps integers"))
+    return found
 
 
 def _synapses(

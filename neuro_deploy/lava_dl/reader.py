@@ -5,6 +5,7 @@ Source: lava-dl 0.6.0, `export_hdf5` in lava/lib/dl/slayer/block/base.py (what i
 
 * `gradedSpike`, a `refDelay` above 1, neurons other than CUBA, a non-zero `weight_exp` (slayer scales current and bias
   by it, netx does not read it), complex weights, `convT`, `unpool`, `concat`;
+* what no part of a block reads (HARMLESS aside), and numbers of channels or features that its weights contradict;
 * `wgtExp` is Loihi's weight exponent; netx does not read it (slayer's is 0);
 * `delay` of a layer: netx delays the layer's input, slayer its output.  Without a bias that is the same.
 """
@@ -32,6 +33,8 @@ REFUSED = {
     "dense_comp": "complex weights need resonate-and-fire neurons; train CUBA neurons",
 }
 """Types of blocks that are known, and what helps."""
+HARMLESS = ("theta", "tauRho", "scaleRho")
+"""What older files say of neurons and no chip reads: the threshold and the surrogate gradient of the training."""
 
 
 def import_net(path: str | os.PathLike[str], input_shape: Sequence[int] | None = None) -> Net:
@@ -76,6 +79,8 @@ def _read(chain: Chain, fields: Fields, index: int) -> None:
     if chain.layers and chain.layers[-1].kind == "average":
         fields.refuse("is behind an average block, whose output is no spikes", "let the average be the last layer")
     layer = BLOCKS[kind](chain, fields, f"{kind}{index}")
+    if len(fields.found) == count:
+        fields.refuse_unread(HARMLESS)
     if len(fields.found) > count:
         chain.lose(fields)
     elif layer is not None:
