@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "nn": "neuro_deploy.train.nn",
     "export_nir": "neuro_deploy.proof",
+    "to_chip": "neuro_deploy.chip",
     "import_nir": "neuro_deploy.backends.reference",
     "from_sinabs": "neuro_deploy.adapters.sinabs",
     "from_spikingjelly": "neuro_deploy.adapters.spikingjelly",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .adapters.spikingjelly import from_spikingjelly as from_spikingjelly
     from .backends import simulate as simulate
     from .backends.reference import import_nir as import_nir
+    from .chip import to_chip as to_chip
     from .comparison import compare as compare
     from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .backends import simulate
 from .backends.drawn import SEED, random_input
 from .backends.reference import NIRModule
+from .chip import chip_check, chip_graph
 from .errors import BackendError, InputError, UnsupportedError, Violation
 from .files import atomic_write, check_input
 from .graph import read_graph, read_nir, write_graph, write_nir
@@ -28,6 +29,7 @@ from .neurons import fires
 from .neurons.scheme import METADATA
 from .program import Readout
 from .resources import versions
+from .train.chip import Chip
 from .train.export import Model, graph_of, nir_names, states_of
 from .train.fold import Folded, fold
 
@@ -36,6 +38,8 @@ BESIDE = ("our_metadata", "at_threshold")
 REMEDY = "train what they can read, or name the readers that matter (--readers)"
 States = Mapping[str, Mapping[str, NDArray[Any]]]
 """Population -> variable -> (T, B, *shape)."""
+Check = Callable[[nir.NIRGraph, NDArray[np.float32], str], dict[str, Any]]
+"""(graph read back, input, its name) -> what was compared; raises BackendError for a difference."""
 
 
 def export_nir(
@@ -60,7 +64,8 @@ def export_nir(
     readers would lose are in the graph's metadata (`proof`, `lost_by_others`).
 
     model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +;
-        or what `fold` made of them; or what `import_nir` rebuilt, which says all of the following itself.
+        or what `fold` made of them; or what `import_nir` rebuilt or `to_chip` made, which say the following themselves
+        (proven of a Chip: compiled, the file is the trained program, and what its forward pass computes is `sim`).
     dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.
     input_low, input_high, input_quantum: the input's range, and its grid (0: unknown); `compile` needs the range.
     readout: how the decision is read; by default the spike counts of the last population, an integrator's mean
@@ -72,6 +77,11 @@ def export_nir(
     Raises: InputError; UnsupportedError with everything that NIR cannot hold, or (strict) that others would lose;
     BackendError if what was read back does not give the model's numbers.
     """
+    if isinstance(model, Chip):
+        own = [dt, input_shape, steps, input_low, input_high, input_quantum or None, readout]
+        if any(value is not None for value in own):
+            raise InputError("a network in a chip's arithmetic says all of that itself; leave those arguments out")
+        return _proven(chip_graph(model, metadata), chip_check(model), sample, strict, readers)
     source: Any
     if isinstance(model, NIRModule):
         said = [dt, input_shape, steps, input_low, input_high, input_quantum or None, readout, metadata]
@@ -115,6 +125,17 @@ def prove(
     run: the model: input (T, B, ...) -> spikes and v of each population.   The others: see `export_nir`.
     Raises: BackendError if the file gives other numbers; UnsupportedError (strict); InputError for a wrong sample.
     """
+
+    def check(again: nir.NIRGraph, x: NDArray[np.float32], which: str) -> dict[str, Any]:
+        return _compare(again, run(x), x, which)
+
+    return _proven(graph, check, sample, strict, readers)
+
+
+def _proven(
+    graph: nir.NIRGraph, check: Check, sample: NDArray[Any] | None, strict: bool, readers: Sequence[str]
+) -> nir.NIRGraph:
+    """The graph with its proof: what `check` found of the file that was read back, for each input."""
     lost = lost_by_others(graph, readers)
     changing = [m for m in lost if m.rule not in BESIDE]
     if strict and changing:
@@ -128,7 +149,7 @@ def prove(
         file = Path(folder) / "unproven.nir"
         write_nir(graph, file)
         again = read_nir(file)
-    found = {name: _compare(again, run(x), x, name) for name, x in inputs.items()}
+    found = {name: check(again, x, name) for name, x in inputs.items()}
     digest = digest_of(read_graph(again))
     entry = {**metadata_of(graph), "proof": {**found, "versions": versions(), "digest": digest}}
     entry["lost_by_others"] = "\n".join(f"{m.node}: {m.what} ({', '.join(m.who)})" for m in lost)

@@ -55,25 +55,31 @@ class Clock:
 
 @dataclass(frozen=True)
 class Trained:
-    """A training run that ended.  accuracy: on the test set; test_input: an .npz with the test set."""
+    """A training run that ended.  accuracy: on the test set; test_input: an .npz with the test set.
+
+    metrics: of the last epoch.
+    """
 
     name: str
     accuracy: float
     seconds: float
     test_input: Path
+    metrics: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
     """A network in a file, proven.  spikes: spike counts compared; changed: those that folding batch norm changed.
 
-    lost: what other readers of the file would lose.
+    lost: what other readers of the file would lose.   program: of a network trained in a chip's arithmetic, the digest
+    of the program that it is (nothing is folded then, and the graph's metadata say what was compared).
     """
 
     graph: nir.NIRGraph
     spikes: int
     changed: int
     lost: tuple[Misreading, ...]
+    program: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,53 +101,74 @@ def train_run(
     device: str = "auto",
     overrides: Sequence[str] = (),
     resume: bool = False,
+    chip: str = "",
+    source: Path | None = None,
     progress: Progress = quiet,
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trained:
     """Train by a recipe and put the test set beside the weights.
 
     recipe: a name or a TOML file; "" with resume: the run's own.
-    Raises: RecipeError, TrainingError, FileError.
+    chip: a target; then training goes on in its arithmetic from the float run `source`, or from a float run in
+    out/float, which is trained first; with the settings of the recipe's [chip].
+    Raises: RecipeError, TrainingError, FileError; TargetError, UnsupportedError for what the target cannot do.
     """
-    from .train import load_run, train
+    from .chip import train_on_chip
+    from .train import load_recipe, load_run, train
 
     if resume and not recipe:
         recipe = str(out / RUN_RECIPE)
     elif not recipe:
         raise RecipeError("which recipe?  'neuro_deploy models' lists those that are here; a .toml file works as well")
     begin = time.perf_counter()
-    result = train(
-        recipe,
-        out,
-        device=device,
-        overrides=overrides,
-        resume=resume,
-        progress=progress,
-        on_epoch=on_epoch or (lambda metrics: None),
-    )
+    told = on_epoch or (lambda metrics: None)
+    common: dict[str, Any] = {"device": device, "progress": progress, "on_epoch": told}
+    settings = load_recipe(recipe, overrides)
+    if target := chip or settings.chip.target:
+        if source is not None:
+            _refuse_float_settings(overrides)
+        result = train_on_chip(settings, target, out, source, resume, **common)
+    elif source is not None:
+        raise RecipeError("--from needs --chip TARGET: it names the float run to go on from")
+    else:
+        result = train(settings, out, resume=resume, **common)
     run = load_run(out)
     x, label = run.data.test_input(run.recipe.network.steps)
     write_npz(out / TEST_INPUT, input=x, label=label)
-    return Trained(run.recipe.name, result.test_accuracy, time.perf_counter() - begin, out / TEST_INPUT)
+    return Trained(run.recipe.name, result.test_accuracy, time.perf_counter() - begin, out / TEST_INPUT, run.metrics)
+
+
+def _refuse_float_settings(overrides: Sequence[str]) -> None:
+    """Raise RecipeError for what would change the float run that is finished already."""
+    keys = [text.partition("=")[0].strip().rpartition(".") for text in overrides]
+    if found := [last for table, _, last in keys if table == "training" and last in ("epochs", "lr", "schedule")]:
+        names = ", ".join(f"chip.{last}" for last in found)
+        raise RecipeError(f"training.{found[0]} is not of the training on the chip; set {names}")
 
 
 def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequence[str] = ()) -> Exported:
     """Export a run to NIR and prove the file: read back, it gives the folded model's spikes and potentials.
 
     The model with its batch norm, the folded float32 model and the file run on the whole test set, and the last two on
-    random input too.  These must agree in every spike and potential; what folding changed is counted.
+    random input too.  These must agree in every spike and potential; what folding changed is counted.  Of a run in a
+    chip's arithmetic, the file must compile to the trained program, and the run's forward pass must equal `sim`.
     strict, readers: as in `export_nir`.
     Raises: TrainingError, UnsupportedError, FileError; BackendError if the file does not give the same numbers.
     """
     from .proof import export_nir, lost_by_others, write_proven
     from .train import load_run
+    from .train.chip import Chip
     from .train.export import states_of
     from .train.fold import fold
 
     run = load_run(run_dir)
     recipe, data = run.recipe, run.data
-    folded = fold(run.model)
     x, _ = data.test_input(recipe.network.steps)
+    if isinstance(run.model, Chip):
+        graph = export_nir(run.model, sample=x, strict=strict, readers=readers)
+        write_proven(graph, path)
+        return Exported(graph, 0, 0, lost_by_others(graph, readers), run.model.program().digest)
+    folded = fold(run.model)
     graph = export_nir(
         folded,
         dt=recipe.network.dt,

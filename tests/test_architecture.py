@@ -24,6 +24,7 @@ FLOORS = (
     ("lower", "train", "backends"),
     ("adapters", "lava_dl"),
     ("comparison", "explain", "report"),
+    ("chip",),
     ("proof",),
     ("road",),
     ("demo",),

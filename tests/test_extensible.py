@@ -69,7 +69,7 @@ def test_a_neuron_kind_a_backend_a_dataset_and_a_target(tmp_path: Path) -> None:
     for path, old, new in (
         (package / "neurons" / "__init__.py", '("cf", "lif", "li")', '("cf", "lif", "li", "relay")'),
         (package / "backends" / "__init__.py", '"lava-float")', '"lava-float", "silence")'),
-        (package / "train" / "datasets" / "__init__.py", '("digits",)', '("digits", "bars")'),
+        (package / "train" / "datasets" / "__init__.py", '("digits", "mnist1d")', '("digits", "bars")'),
     ):
         text = path.read_text()
         assert text.count(old) == 1, path

@@ -33,10 +33,18 @@ def train(
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     overrides: list[str] = typer.Option([], "--set", help="section.key=value; may be given again."),
     resume: bool = typer.Option(False, "--resume", help="Go on with the interrupted run in --out, by its own recipe."),
+    chip: str = typer.Option("", "--chip", help="A target: train in its integers, so that spikes are the chip's."),
+    source: Path | None = typer.Option(
+        None, "--from", help="With --chip: the finished float run to go on from; default: train one in OUT/float first."
+    ),
 ) -> None:
     """Train a network by a recipe.
 
+    With --chip the forward pass is the chip: its integer weights, thresholds, 12-bit leaks and registers; 'export' and
+    'compile' then find the same integers.  The recipe's [chip] says how long, and how fast (chip.epochs, chip.lr).
+
     Example: [bold]neuro_deploy train digits_mlp --out runs/digits --set training.epochs=30 --set seed=1[/bold]
+    Then: [bold]neuro_deploy train digits_mlp --chip loihi2 --from runs/digits --out runs/digits_chip[/bold]
     """
     from ..road import train_run
 
@@ -48,10 +56,14 @@ def train(
             if not err.is_terminal and metrics["epoch"] % QUIET_EPOCHS == 0:
                 err.print(f"epoch {metrics['epoch']}: {text}", highlight=False)
 
-        result = train_run(
-            recipe, out, device=device, overrides=overrides, resume=resume, progress=update, on_epoch=note
-        )
+        given: dict[str, Any] = {"device": device, "overrides": overrides, "chip": chip, "source": source}
+        result = train_run(recipe, out, resume=resume, progress=update, on_epoch=note, **given)
     say(f"trained {result.name}: test accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
+    if chip and (count := result.metrics.get("scaled_back")):
+        say(f"{count} neurons act with weights scaled back, so that no register can overflow")
+    for event in ("clips", "wraps"):
+        if count := result.metrics.get(event):
+            say(f"[yellow]registers: {count:,} {event} on the test set[/yellow]")
     say(f"test input: {result.test_input}    curves: tensorboard --logdir {out}")
 
 
@@ -72,12 +84,16 @@ def export(
     from ..road import export_run
 
     result = export_run(run, nir, strict=strict, readers=names(readers))
-    say(
-        f"wrote {nir}: on the test set the file's {result.spikes:,} spike counts and potentials equal the folded "
-        f"model's, every one of them"
-    )
-    say(f"folding the batch norm changed {result.changed} of {result.spikes:,} spike counts")
     proof = result.graph.metadata[METADATA]["proof"]
+    if result.program:
+        say(f"wrote {nir}: compiled, it is the trained program (digest {result.program[:12]})")
+        say(f"on the test set training and sim agree in each of {proof['sample']['numbers']:,} spikes and potentials")
+    else:
+        say(
+            f"wrote {nir}: on the test set the file's {result.spikes:,} spike counts and potentials equal the folded "
+            f"model's, every one of them"
+        )
+        say(f"folding the batch norm changed {result.changed} of {result.spikes:,} spike counts")
     for which, text in (("random", "random input"), ("sample", "the test set")):
         if silent := proof[which].get("silent"):
             say(f"[yellow]not shown by {text}, where it never fires: {escape(silent)}[/yellow]")

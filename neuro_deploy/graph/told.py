@@ -52,6 +52,32 @@ class ToldInput(_Metadata):
     quantum: float = Field(default=0.0, ge=0)
 
 
+class ToldEncoder(_Metadata):
+    """The input's integers; see program.Encoder."""
+
+    numerator: int = Field(ge=1)
+    denominator: int = Field(ge=1)
+    bits: int = Field(ge=1, le=32)
+    signed: bool
+    low: int
+    high: int
+    offset: int = 0
+
+
+class ToldChip(_Metadata):
+    """The scales of a network that was trained in a chip's arithmetic: what `compile` must find again.
+
+    weight_bits: width of the weights.   unit: population -> float value of a weight unit, one a neuron.
+    exponent: synapse -> its exponent.
+    """
+
+    target: str
+    weight_bits: int = Field(ge=2)
+    encoder: ToldEncoder
+    unit: dict[str, list[Annotated[float, Field(gt=0)]]]
+    exponent: dict[str, int]
+
+
 class Told(_Metadata):
     """Our metadata of a graph (entry "neuro_deploy"); everything may be missing in a foreign file."""
 
@@ -65,6 +91,7 @@ class Told(_Metadata):
     family: str | None = None
     input: ToldInput | None = None
     readout: ToldReadout | None = None
+    chip: ToldChip | None = None
 
 
 def told_of(graph: nir.NIRGraph) -> Told:

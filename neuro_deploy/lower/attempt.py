@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,21 @@ SHRINK = 0.995
 ROUNDS = 12
 HEADROOM = 2.0
 """How much larger than on the calibration input a potential may become before its register is full."""
+
+
+GIVEN = "given"
+"""How an attempt came to its scales: the file told them."""
+
+
+class Edge(Protocol):
+    """A synapse, composed or in a program."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def delay(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +86,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A whole network lowered with one input payload.  how: "proven", "calibrated" or "full"."""
+    """A whole network lowered with one input payload.  how: "proven", "calibrated", "full" or GIVEN."""
 
     encoders: tuple[Encoder, ...]
     layers: tuple[Layer, ...]
@@ -130,7 +145,7 @@ def _attempt(network: Composed, known: InputRange, bits: int, chip: Target, opti
     """Lower a network with an input payload of so many bits."""
     encoders = tuple(encoder_for(i, known, bits) for i in network.inputs)
     gains = {e.name: e.numerator / e.denominator for e in encoders}
-    spikes = _spike_ranges(network, encoders)
+    spikes = spike_ranges(network, encoders)
     compared = network.readout.population if network.readout and network.readout.rule != "spike_count" else ""
     layers = []
     for population in network.populations:
@@ -141,26 +156,32 @@ def _attempt(network: Composed, known: InputRange, bits: int, chip: Target, opti
         )
         scale = scale_of(population, drives, chip, compared == population.name)
         full = largest_scale(population, scale, drives, chip)
-        window = _window(network, population, options.max_steps)
-        layers.append(_fit(population, drives, scale, full, spikes, window, chip, prove))
+        steps = window(network, population, options.max_steps)
+        layers.append(_fit(population, drives, scale, full, spikes, steps, chip, prove))
     return Attempt(encoders, tuple(layers), "proven" if prove else "full")
 
 
-def _spike_ranges(network: Composed, encoders: tuple[Encoder, ...]) -> dict[str, tuple[int, int]]:
+def spike_ranges(network: Composed, encoders: tuple[Encoder, ...]) -> dict[str, tuple[int, int]]:
     """Smallest and largest spike of each source."""
     ranges = {e.name: (e.low, e.high) for e in encoders}
     return ranges | {p.name: spec(p.neuron.kind).float_spike_range(p.neuron) for p in network.populations}
 
 
-def _window(network: Composed, population: ComposedPopulation, max_steps: int) -> Window:
+def window_of(
+    name: str, latency: int, synapses: Sequence[Edge], inputs: Collection[str], depth: int, max_steps: int
+) -> Window:
     """A population that inputs alone drive gets input for max_steps steps; others until the run has drained."""
-    rows = max_steps + network.depth - population.latency
-    inputs = [i.name for i in network.inputs]
-    if all(s.source in inputs for s in network.synapses if s.target == population.name):
-        longest = max((s.delay for s in network.synapses if s.target == population.name), default=0)
-        steps = min(rows, max_steps + longest)
+    rows, incoming = max_steps + depth - latency, [s for s in synapses if s.target == name]
+    if all(s.source in inputs for s in incoming):
+        steps = min(rows, max_steps + max((s.delay for s in incoming), default=0))
         return Window(steps, rows - steps)
     return Window(rows, 0)
+
+
+def window(network: Composed, population: ComposedPopulation, max_steps: int) -> Window:
+    """The same, for a population of a composed network."""
+    inputs = [i.name for i in network.inputs]
+    return window_of(population.name, population.latency, network.synapses, inputs, network.depth, max_steps)
 
 
 def _fit(
@@ -193,13 +214,12 @@ def _calibrated(network: Composed, proven: Attempt, chip: Target, options: Optio
     """
     assert options.calibrate is not None
     most = observed(proven.program(network, chip, options), options.calibrate)
-    spikes = _spike_ranges(network, proven.encoders)
+    spikes = spike_ranges(network, proven.encoders)
     layers = []
     for population, layer in zip(network.populations, proven.layers, strict=True):
         room = chip.registers.v_limit / (HEADROOM * np.maximum(1, most[population.name]))
         m = layer.scale.least(np.clip(np.floor(layer.m * np.maximum(1.0, room)).astype(np.int64), 1, layer.full))
         low = lower_population(population, layer.scale, layer.drives, m, chip)
-        window = _window(network, population, options.max_steps)
-        bound = reach(low.population, low.synapses, spikes, window, chip)
+        bound = reach(low.population, low.synapses, spikes, window(network, population, options.max_steps), chip)
         layers.append(replace(layer, m=m, lowered=low, reach=bound))
     return Attempt(proven.encoders, tuple(layers), "calibrated")

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from ..errors import InputError, Violation
 from ..files import NetworkInput, join_inputs
 from ..graph import Composed, InputRange, compose, read_graph
+from ..graph.told import ToldChip, told_of
 from ..neurons import spec
 from ..program import ChipProgram
 from ..target import Target, load_target
 from .attempt import Attempt, Options, best_attempt
 from .fit import fit
+from .given import given_attempt
 from .refuse import reached, refuse
 
 SCALES = ("auto", "proven", "calibrated", "full")
@@ -54,6 +56,8 @@ def compile(
         "proven": the same, but refuse what cannot be proven.  "calibrated": the largest scale at which potentials on
         the calibration input reach half of their registers.  "full": full precision of the weights.  What is not
         proven is marked so; `sim` counts wraps and clips.
+        A network that was trained in this target's arithmetic tells its scales and its encoder: "auto" takes them, if
+        no width and no input_range is asked for, and finds the integers that it was trained with.
     max_steps: the bounds hold for so many steps, and backends refuse longer runs; by default what the file says that
         the network was trained for, else 1,000.
     exact: refuse any rounding.
@@ -86,11 +90,22 @@ def compile(
     width = _weight_bits(weight_bits, chip)
     seen = None if typical is None else typical[:max_steps]
     options = Options(scale, input_bits, width, int(max_steps), exact, seen)
-    attempt = best_attempt(network, known, chip, options)
+    told = _told_scales(graph, chip, scale, input_range, input_bits, weight_bits)
+    if told is not None:
+        attempt = given_attempt(network, told, chip, replace(options, weight_bits=told.weight_bits))
+    else:
+        attempt = best_attempt(network, known, chip, options)
     refuse(network, known, chip, options, attempt, bad)
     program = attempt.program(network, chip, options)
     report = _report(program, attempt, chip, known)
     return replace(program, report={**report, "scheme": reading.scheme.told()})
+
+
+def _told_scales(graph: nir.NIRGraph, chip: Target, scale: str, *asked: Any) -> ToldChip | None:
+    """The scales that the graph tells for this target, unless something else was asked for."""
+    told = told_of(graph).chip
+    ours = told is not None and told.target == chip.name and scale == "auto"
+    return told if ours and all(value is None for value in asked) else None
 
 
 def _weight_bits(given: int | None, chip: Target) -> int:

@@ -165,9 +165,14 @@ def _bias_limit(target: Target) -> float:
 
 
 def lower_population(
-    given: ComposedPopulation, scale: Scale, drives: Sequence[Drive], m: Ints, target: Target
+    given: ComposedPopulation,
+    scale: Scale,
+    drives: Sequence[Drive],
+    m: Ints,
+    target: Target,
+    chosen: Sequence[int] | None = None,
 ) -> Lowered:
-    """Everything of one population, at the scale m (N,)."""
+    """Everything of one population, at the scale m (N,).  chosen: the synapses' exponents; None: the smallest."""
     kind = spec(given.neuron.kind)
     unit = scale.unit(m)
     step = unit / (1 << target.state.input_shift.value)
@@ -176,7 +181,8 @@ def lower_population(
     violations = [*quantized.violations, *_threshold_violations(given, target), *violations]
     roundings = [*quantized.roundings, bias_rounding]
     synapses = []
-    for drive, weight_exponent in zip(drives, exponents(scale, m, drives, target), strict=True):
+    smallest = exponents(scale, m, drives, target) if chosen is None else chosen
+    for drive, weight_exponent in zip(drives, smallest, strict=True):
         wiring, rounding, found = _weights(drive, unit * 2.0**weight_exponent, target)
         source = drive.synapse
         violations += found + _synapse_violations(source, weight_exponent, target)
@@ -195,7 +201,9 @@ def _weights(drive: Drive, size: Floats, target: Target) -> tuple[Wiring, Roundi
     wiring, name, step = drive.synapse.wiring, drive.synapse.name, drive.step(target)
     each = wiring.spread(size)
     q = (step * np.rint(drive.weight / each / step)).astype(np.int64)
-    rounding = Rounding.of(name, "weight", q * each * drive.gain, wiring.weight)
+    kept = q * each * drive.gain
+    kept = np.where(kept.astype(np.float32) == wiring.weight, wiring.weight, kept)  # what a file of float32 says of it
+    rounding = Rounding.of(name, "weight", kept, wiring.weight)
     largest, most = int(np.abs(q).max(initial=0)), drive.largest(target)
     violations = []
     if largest > most:

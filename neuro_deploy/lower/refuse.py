@@ -10,7 +10,7 @@ from ..errors import UnsupportedError, Violation
 from ..graph import Composed, InputRange
 from ..graph.compose import ComposedPopulation
 from ..target import Target
-from .attempt import Attempt, Options
+from .attempt import GIVEN, Attempt, Options
 from .bounds import Reach
 from .encoder import input_violations
 from .fit import fit_violations
@@ -46,7 +46,8 @@ def refuse(
         violations += [
             Violation(e.name, f"input is rounded to steps of {e.denominator / e.numerator:.3g}", ON_A_GRID)
             for e in attempt.encoders
-            if known.quantum <= 0 or not _on_grid(e.numerator / e.denominator, known.quantum)
+            if attempt.how != GIVEN  # what an encoder rounds, training in the chip's arithmetic has rounded as well
+            and (known.quantum <= 0 or not _on_grid(e.numerator / e.denominator, known.quantum))
         ]
         violations += [
             Violation(r.node, f"{r.parameter} is rounded by up to {r.max_error:.3g}", "leave --exact out to accept it")

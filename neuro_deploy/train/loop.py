@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ from torch.utils.tensorboard import SummaryWriter
 from ..errors import RecipeError, TrainingError, TrainingInterruptedError
 from ..files import write_text
 from ..neurons.torch import SpikingNeuron, States, observe
+from ..program import save_program
+from .chip import Chip, ChipStates
+from .chip_population import ChipPopulation
 from .datasets import Dataset, load_dataset
-from .losses import balance_loss, decide, rate_cross_entropy
+from .losses import balance_of, decide, rate_cross_entropy
 from .nets import build
 from .recipe import FILE as RECIPE
 from .recipe import Recipe, load_recipe
-from .runs import CURVES, METRICS, Metrics, finish, not_finite, open_run
+from .runs import CURVES, FORMATS, METRICS, Metrics, finish, not_finite, open_run
 from .session import Session, deferred_interrupt, fabric_for, restore, save, schedule, seeded, start, threads
 
 log = logging.getLogger(__name__)
@@ -61,11 +64,13 @@ def train(
     overrides: Sequence[str] = (),
     progress: Callable[[int, int], None] = _quiet,
     on_epoch: Callable[[Metrics], None] = _quiet,
+    model: nn.Module | None = None,
 ) -> Result:
     """Train a network by a recipe and leave a run directory (see `runs`).
 
     recipe: a name, a TOML file, or a Recipe.   out_dir: absent or empty, unless `resume`.
     device: "auto" (a GPU if there is one), "cpu" or "cuda".   overrides: "section.key=value", as in `load_recipe`.
+    model: the network to start from; by default the recipe's, untrained.
     progress: called after every batch with (batches done, batches in all).   on_epoch: called with an epoch's metrics.
     The weights are those after the last epoch; the test set is measured every epoch, but decides nothing.
     The order of samples and all random numbers of an epoch follow from the recipe's seed and the epoch: on one machine
@@ -80,9 +85,11 @@ def train(
         recipe = load_recipe(recipe, overrides)
     fabric = fabric_for(device)
     data = load_dataset(recipe.data.name)
-    model = build(recipe, data)
+    model = model or build(recipe, data)
     out = Path(out_dir)
     checkpoint = open_run(out, resume)
+    if isinstance(model, Chip) and not checkpoint:
+        save_program(model.frozen, out / FORMATS)
     session = start(recipe, data, fabric, model)
     history = restore(session, checkpoint, out) if checkpoint else []
     if not checkpoint:
@@ -127,8 +134,7 @@ def _epoch(session: Session, epoch: int, progress: Callable[[int, int], None]) -
     bad = not_finite(session.model) or ([] if math.isfinite(loss) else ["the loss"])
     if bad:
         raise TrainingError(f"epoch {epoch}: NaN or infinity in {', '.join(bad)}; {REMEDY}")
-    test_accuracy, rates = evaluate(session.model, session.data, session.recipe.network.steps)
-    neurons = {name: m for name, m in session.model.named_modules() if isinstance(m, SpikingNeuron)}
+    test_accuracy, rates, events = evaluate(session.model, session.data, session.recipe.network.steps)
     return {
         "epoch": epoch,
         "loss": loss,
@@ -136,9 +142,32 @@ def _epoch(session: Session, epoch: int, progress: Callable[[int, int], None]) -
         "test_accuracy": test_accuracy,
         "lr": session.optimizer.param_groups[0]["lr"],
         "rates": rates,
-        "alpha": {name: module.alpha.tolist() for name, module in neurons.items()},
+        "alpha": {name: module.alpha.tolist() for name, module in _firing(session.model).items()},
         "seconds": time.perf_counter() - begin,
+        **events,
     }
+
+
+def _firing(model: nn.Module) -> Mapping[str, SpikingNeuron | ChipPopulation]:
+    """The populations that fire, by name."""
+    if isinstance(model, Chip):
+        return model.firing()
+    return {name: module for name, module in model.named_modules() if isinstance(module, SpikingNeuron)}
+
+
+def _run(
+    model: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor, watched: bool = True
+) -> tuple[Tensor, Mapping[str, States] | Mapping[str, ChipStates]]:
+    """What a network sends, and what its populations did, which costs time if it is watched.
+
+    call: the forward pass of `model`, as Fabric runs it.
+    """
+    if isinstance(model, Chip):
+        return model.run(x)
+    unwatched: AbstractContextManager[dict[str, States]] = nullcontext({})
+    with observe(model) if watched else unwatched as states:
+        sent = call(x)
+    return sent, states
 
 
 def _train_epoch(
@@ -167,32 +196,41 @@ def _train_batch(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Te
     """One step of the optimizer; the loss () and the chosen classes (B,)."""
     settings = session.recipe.training
     shown = x.expand(session.recipe.network.steps, *x.shape)
-    watch: AbstractContextManager[dict[str, States]] = nullcontext({})
-    with observe(session.model) if settings.balance_weight else watch as states:
-        spikes = session.wrapped(shown)
+    spikes, states = _run(session.model, session.wrapped, shown, watched=settings.balance_weight > 0)
     loss = rate_cross_entropy(spikes, label, session.recipe.readout.scale, settings.label_smoothing)
     if settings.balance_weight:
-        firing = {n: s for n, s in states.items() if isinstance(session.model.get_submodule(n), SpikingNeuron)}
-        loss = loss + settings.balance_weight * balance_loss(firing)
+        firing = _firing(session.model)
+        levels = {name: seen.level if isinstance(seen, ChipStates) else seen.h for name, seen in states.items()}
+        balance = balance_of([level for name, level in levels.items() if name in firing])
+        loss = loss + settings.balance_weight * balance
     session.stepper.zero_grad()
     session.fabric.backward(loss)
     session.stepper.step()
     return loss.detach(), decide(spikes.detach())
 
 
-def evaluate(model: nn.Module, data: Dataset, steps: int) -> tuple[float, dict[str, float]]:
-    """Test accuracy, [0, 1], and mean |spikes| a neuron and step of each population; leaves the model in eval mode."""
+def evaluate(model: nn.Module, data: Dataset, steps: int) -> tuple[float, dict[str, float], dict[str, int]]:
+    """Test accuracy, [0, 1], and mean |spikes| a neuron and step of each population; leaves the model in eval mode.
+
+    Of a network in a chip's arithmetic also how often registers clipped or wrapped, and how many neurons' weights act
+    scaled back (see `Chip`).
+    """
     device = next(model.parameters()).device
-    hits, sums = 0, dict[str, float]()
+    hits, sums, events = 0, dict[str, float](), dict[str, int]()
+    if isinstance(model, Chip):
+        events = {"clips": 0, "wraps": 0, "scaled_back": model.scaled_back()}
     x, y = torch.tensor(data.test_x), torch.tensor(data.test_y)
     model.eval()
     for part, label in zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True):
-        with torch.no_grad(), observe(model) as states:
-            spikes = model(part.to(device).expand(steps, *part.shape))
+        with torch.no_grad():
+            spikes, states = _run(model, model, part.to(device).expand(steps, *part.shape))
         hits += int((decide(spikes).cpu() == label).sum())
         for name, state in states.items():
-            sums[name] = sums.get(name, 0.0) + state.spikes.abs().mean().item() * len(part)
-    return hits / len(x), {name: value / len(x) for name, value in sums.items()}
+            sums[name] = sums.get(name, 0.0) + state.spikes.abs().float().mean().item() * len(part)
+            if isinstance(state, ChipStates):
+                events["clips"] += int(state.clips)
+                events["wraps"] += int(state.wraps)
+    return hits / len(x), {name: value / len(x) for name, value in sums.items()}, events
 
 
 def _report(metrics: Metrics, out: Path, curves: SummaryWriter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,12 @@ def balance_loss(states: Mapping[str, States], eps: float = EPS) -> Tensor:
     """
     if not states:
         raise InputError("balance_loss: no states; run the model within `with observe(model) as states:`")
-    balances = [(s.h.sum() / (s.h.abs().sum() + eps)) ** 2 for s in states.values()]
-    return torch.stack(balances).mean()
+    return balance_of([s.h for s in states.values()], eps)
+
+
+def balance_of(potentials: Sequence[Tensor], eps: float = EPS) -> Tensor:
+    """The same of the potentials h of each layer, (T, B, *shape) each."""
+    return torch.stack([(h.sum() / (h.abs().sum() + eps)) ** 2 for h in potentials]).mean()
 
 
 def spike_count(spikes: Tensor) -> Tensor:

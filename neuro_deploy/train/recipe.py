@@ -77,6 +77,23 @@ class ReadoutSettings(_Strict):
     scale: float = Field(default=1.0, gt=0)
 
 
+class ChipSettings(_Strict):
+    """Training in a chip's arithmetic: `train --chip` (see `chip`).
+
+    target: a target's name or TOML file; empty: none, float training.
+    epochs, lr, schedule: of the training that goes on from float weights; they take the place of those of [training].
+    """
+
+    target: str = ""
+    epochs: int = Field(default=20, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "cosine"
+
+    def in_float(self) -> ChipSettings:
+        """The same without a target."""
+        return self.model_copy(update={"target": ""})
+
+
 class Recipe(_Strict):
     """All that a training run depends on, beside code and hardware."""
 
@@ -88,6 +105,13 @@ class Recipe(_Strict):
     network: NetworkSettings
     training: TrainingSettings
     readout: ReadoutSettings = ReadoutSettings()
+    chip: ChipSettings = ChipSettings()
+
+    def on_chip(self, target: str) -> Recipe:
+        """The recipe of the training in a target's arithmetic."""
+        chip = self.chip.model_copy(update={"target": target})
+        own = {"epochs": chip.epochs, "lr": chip.lr, "schedule": chip.schedule}
+        return self.model_copy(update={"chip": chip, "training": self.training.model_copy(update=own)})
 
     def to_toml(self) -> str:
         """The recipe with every default written out; `load_recipe` gives an equal one back."""

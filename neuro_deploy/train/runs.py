@@ -4,6 +4,11 @@
     metrics.jsonl   one line an epoch             weights.pt      the trained weights, at the end
     tensorboard/    the same as curves            run.json        final metrics and versions, at the very end
 
+In a chip's arithmetic also
+
+    chip.program.h5 the formats that training keeps (see `chip`)
+    float/          the float run before it, where none was named
+
 Everything but metrics and curves is written by atomic rename; weights and checkpoints hold tensors and plain data only.
 """
 
@@ -24,6 +29,9 @@ from torch import nn
 from .. import __version__
 from ..errors import NeuroDeployError, TrainingError
 from ..files import atomic_write, write_text
+from ..program import load_program
+from ..target import load_target
+from .chip import Chip
 from .datasets import Dataset, load_dataset
 from .nets import build
 from .recipe import FILE as RECIPE
@@ -36,6 +44,7 @@ CHECKPOINT, WEIGHTS, METRICS, SUMMARY, CURVES = (
     "run.json",
     "tensorboard",
 )
+FORMATS, FLOAT_RUN = "chip.program.h5", "float"
 PACKAGES = ("torch", "numpy", "lightning-fabric", "scikit-learn")
 CHECKPOINT_KEYS = ("recipe", "epoch", "model", "optimizer", "history")
 
@@ -45,7 +54,7 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished training run.  model: in eval mode, on the CPU; metrics: of the last epoch."""
+    """A finished training run.  model: in eval mode, on the CPU (a Chip if it was trained so); metrics: the last."""
 
     recipe: Recipe
     model: nn.Module
@@ -95,7 +104,7 @@ def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         leftovers = [path for path in out.iterdir() if path.name.startswith(".") and path.suffix == ".tmp"]
-        content = [path for path in out.iterdir() if path not in leftovers]
+        content = [path for path in out.iterdir() if path not in leftovers and path.name != FLOAT_RUN]
     except OSError as error:
         raise TrainingError(
             f"{out}: cannot be a run directory ({os.strerror(error.errno or 0)}); choose another --out"
@@ -153,9 +162,21 @@ def load_run(run_dir: str | os.PathLike[str]) -> Run:
     except NeuroDeployError as error:
         raise TrainingError(f"{out}: the run's recipe cannot be used: {error}") from error
     data = load_dataset(recipe.data.name)
-    model = build(recipe, data)
+    model = load_chip(out, recipe, data) if recipe.chip.target else build(recipe, data)
     load_weights(model, load_tensors(out / WEIGHTS), out / WEIGHTS)
     return Run(recipe, model.eval(), data, metrics or {})
+
+
+def load_chip(out: Path, recipe: Recipe, data: Dataset) -> Chip:
+    """A run's network in a chip's arithmetic, before its training.  Raises: RecipeError, TargetError, FileError."""
+    program = load_program(out / FORMATS)
+    return Chip(program, load_target(recipe.chip.target), build(recipe, data), told=told_of(recipe, data))
+
+
+def told_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """What a run's NIR file says of its input and its origin."""
+    known = {"low": data.input_low, "high": data.input_high, "quantum": data.input_quantum}
+    return {"input": known, "recipe": recipe.name}
 
 
 def _line(error: Exception) -> str:

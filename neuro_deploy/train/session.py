@@ -19,6 +19,7 @@ from torch import nn
 
 from ..errors import TrainingError
 from ..neurons.torch import SpikingNeuron
+from .chip_population import ChipPopulation
 from .datasets import Dataset
 from .recipe import Recipe, TrainingSettings, differences
 from .runs import CHECKPOINT, Metrics, load_weights, save_tensors
@@ -65,7 +66,7 @@ def start(recipe: Recipe, data: Dataset, fabric: Fabric, model: nn.Module) -> Se
 
 def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Parameters by treatment: the surrogates' sharpness, matrices (decayed), and the rest."""
-    sharpness = {id(m.raw_alpha) for m in model.modules() if isinstance(m, SpikingNeuron)}
+    sharpness = {id(m.raw_alpha) for m in model.modules() if isinstance(m, (SpikingNeuron, ChipPopulation))}
     learned = [p for p in model.parameters() if p.requires_grad]
     alpha = [p for p in learned if id(p) in sharpness]
     matrices = [p for p in learned if id(p) not in sharpness and p.ndim > 1]

@@ -13,7 +13,7 @@ from ...errors import RecipeError
 from ...trace import frozen
 from ..recipe import did_you_mean
 
-DATASETS: tuple[str, ...] = ("digits",)
+DATASETS: tuple[str, ...] = ("digits", "mnist1d")
 """Names of the datasets: files beside this one, or dotted paths of modules elsewhere."""
 
 
