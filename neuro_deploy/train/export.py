@@ -26,7 +26,7 @@ Model = nn.Module | Folded
 INPUT, OUTPUT = "input", "output"
 RESERVED = (
     *("schema", "version", "dt", "discretization", "reset", "fires", "rounds", "family", "kind"),
-    *("steps", "input", "readout", "proof", "lost_by_others"),
+    *("steps", "input", "readout", "proof", "lost_by_others", "chip"),
 )
 """Our own keys of the graph's metadata."""
 
