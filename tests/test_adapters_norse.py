@@ -228,6 +228,19 @@ def test_any_gain_comes_back(kind: str) -> None:
     runs.assert_same(graph, again)
 
 
+def test_neurons_without_reset_go_there_and_back() -> None:
+    """Norse says it by a threshold of 0 that is taken away, and a v_leak below."""
+    net = nn.Sequential(
+        OrderedDict(fc=nn.Linear(10, 7), n=nd.nn.CirculateFire(0.8, torch.linspace(0.9, 0.4, 7), 1, theta_reset=0.0))
+    ).eval()
+    graph, x = graph_of(fold(net), dt=DT, input_shape=(10,)), runs.inputs(10, low=-0.2)
+    back = nd.to_norse(graph)
+    runs.assert_spikes(graph, x, own(back, ("n",), x))
+    again = nd.from_norse(back, input_shape=(10,))
+    assert read_graph(again).neurons["n"].keeps
+    runs.assert_spikes(again, x, own(back, ("n",), x))
+
+
 @pytest.mark.parametrize("method", ["heaviside", "triangle", "tanh", "circ", "heavi_erfc"])
 def test_surrogates_do_not_matter(method: str) -> None:
     torch.manual_seed(26)

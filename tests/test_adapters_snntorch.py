@@ -330,6 +330,33 @@ def test_inhibition_and_changed_resets_are_refused() -> None:
             nd.from_snntorch(nn.Sequential(nn.Linear(5, 5), population).eval(), dt=0.003, input_shape=(5,))
 
 
+MAKE = {"Leaky": leaky, "RLeaky": rleaky, "Synaptic": synaptic, "RSynaptic": rsynaptic, "Lapicque": lapicque}
+
+
+def listed(how: str, reset: str, late: bool) -> bool:
+    """What a registry's text says of a reset: words of what is kept, then what is not, or only with a delay."""
+    kept, _, rest = how.removeprefix("exact: ").partition("; not ")
+    if "with reset_delay=True" in kept and not late:
+        return False
+    kept, _, delays = kept.partition("; zero with")
+    if delays:  # "zero with reset_delay=False, subtract with True"
+        return reset == "none" or late == (reset == "subtract")
+    return reset in kept and not (reset in rest and ("reset_delay=False" not in rest or not late))
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("name", [*MAKE, "Alpha"])
+def test_the_registry_says_what_is_kept(name: str, reset: str, late: bool) -> None:
+    make = {**MAKE, "Alpha": alpha}[name]
+    model = nn.Sequential(nn.Linear(5, 5), make(5, reset_mechanism=reset, reset_delay=late)).eval()
+    if listed(neurons("snntorch")[name].how, reset, late):
+        nd.from_snntorch(model, dt=0.003, input_shape=(5,))
+        return
+    with pytest.raises(UnsupportedError, match="reset"):
+        nd.from_snntorch(model, dt=0.003, input_shape=(5,))
+
+
 def test_every_class_of_snntorch_is_known() -> None:
     kept = neurons("snntorch")
     modules = (nn.Module,)

@@ -115,8 +115,8 @@ def lif_box(module: Any, shape: Shape, dt: float) -> Fragment:
     if name != "reset_subtract":
         cell.violations.append(Violation("reset_method", f"{method} is not known", "use reset_value or reset_subtract"))
     taken = cell.value("v_th")
-    if (taken <= 0).any():
-        what = "is not above 0, and the reset takes it away"
+    if (taken < 0).any():
+        what = "is below 0, and the reset takes it away"
         cell.violations.append(Violation("v_th", what, "measure potentials from v_leak"))
     params |= {"theta_neg": params["theta"], "circulations": 1, "circulations_neg": 0}
     params |= {} if np.array_equal(taken, params["theta"]) else {"theta_reset": taken}

@@ -148,7 +148,10 @@ def _refused(why: str, remedy: str) -> Kept:
     return Kept(f"refused: {why}", remedy=remedy)
 
 
-HOW = "exact: cf with MembraneSubtract (MultiSpike: circulations=K); lif with SingleSpike and MembraneReset()"
+HOW = (
+    "exact: cf with MembraneSubtract (MultiSpike: circulations=K; MaxSpike(K): K rounds); "
+    "lif with SingleSpike or MaxSpike(1) and MembraneReset()"
+)
 ADAPTS = _refused("its threshold moves with its spikes", "train LIF neurons")
 LIF = Kept(HOW, _neuron)
 NEURONS: Mapping[str, Kept] = {

@@ -120,7 +120,8 @@ def _clamped(leak: Tensor) -> NDArray[np.float32]:
     return leak.detach().cpu().float().clamp(0, 1).numpy()
 
 
-_THREE = "cf (subtract, none), lif (zero)"
+_TWO = "cf (subtract, none; subtract of beta = 0: lif and a loop)"
+_THREE = f"{_TWO}, lif (zero)"
 _GATES = "refused: an LSTM's gates are products of activities"
 _PARALLEL = "use Leaky, step by step"
 NEURONS: Mapping[str, Kept] = MappingProxyType(
@@ -128,8 +129,8 @@ NEURONS: Mapping[str, Kept] = MappingProxyType(
         "Leaky": Kept(f"exact: {_THREE}; not subtract with reset_delay=False", _leaky),
         "RLeaky": Kept(f"exact: {_THREE}; zero with reset_delay=False, subtract with True", _rleaky),
         "Synaptic": Kept(f"exact: {_THREE}; zero with reset_delay=False, subtract with True", _synaptic),
-        "RSynaptic": Kept("exact: cf (subtract, none); not zero", _rsynaptic),
-        "Lapicque": Kept("exact: cf (subtract, none); not zero", _lapicque),
+        "RSynaptic": Kept(f"exact: {_TWO}, with reset_delay=True; not zero", _rsynaptic),
+        "Lapicque": Kept(f"exact: {_TWO}; not zero", _lapicque),
         "Alpha": Kept("exact: two li + threshold (none); not zero, not subtract", _alpha),
         "DeltaLeaky": Kept("refused: it fires when its potential changes, in both directions", None, "use Leaky"),
         "StateLeaky": Kept("refused: one convolution over the whole sequence, rounded otherwise", None, _PARALLEL),
