@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import nir
 import numpy as np
@@ -45,6 +46,16 @@ class About:
     input_high: float | None = None
     input_quantum: float = 0.0
     readout: Readout | None = None
+
+
+class Told(TypedDict, total=False):
+    """The fields of About that a converter takes by name, beside dt and input_shape."""
+
+    steps: int | None
+    input_low: float | None
+    input_high: float | None
+    input_quantum: float
+    readout: Readout | None
 
 
 def build(

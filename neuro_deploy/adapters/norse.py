@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
@@ -29,11 +29,13 @@ from ..errors import InputError, UnsupportedError, Violation
 from ..graph import read_graph
 from ..graph.nodes import Dense, Diagonal
 from ..neurons.base import FloatNeuron
-from ..program import Readout
 from . import norse_cell
-from .chain import About, Family, build
+from .chain import About, Family, Told, build
 from .layers import Kept, Scale, module_of, refuse
 from .links import Link, Loop, Modules, assemble, links
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 BACK = "Norse cannot represent the graph"
 
@@ -44,11 +46,7 @@ def from_norse(
     input_shape: tuple[int, ...],
     dt: float | None = None,
     layers: Sequence[str] | None = None,
-    steps: int | None = None,
-    input_low: float | None = None,
-    input_high: float | None = None,
-    input_quantum: float = 0.0,
-    readout: Readout | None = None,
+    **told: Unpack[Told],
 ) -> nir.NIRGraph:
     """A NIR graph with the spikes of a Norse model, of cells (one step a call) or of modules over time.
 
@@ -64,7 +62,7 @@ def from_norse(
     """
     step = _dt_of(model, dt)
     over_time = any(FAMILY.name_of(module) in OVER_TIME for module in model.modules())
-    about = About(step, input_shape, steps, input_low, input_high, input_quantum, readout)
+    about = About(step, input_shape, **told)
     return build(model, FAMILY, about, layers, leading=2 if over_time else 1)
 
 

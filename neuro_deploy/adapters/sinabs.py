@@ -22,7 +22,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
@@ -31,11 +31,13 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedError, Violation
 from ..neurons.base import FloatNeuron
-from ..program import Readout
 from ..train.layers import unseen
-from .chain import About, Family, build
+from .chain import About, Family, Told, build
 from .layers import TITLE, Fragment, Kept, Shape, layer_node, per_neuron
 from .populations import fragment, hard, soft
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PACKAGE = "sinabs"
 
@@ -192,11 +194,7 @@ def from_sinabs(
     input_shape: Shape,
     circulations: int | None = None,
     layers: Sequence[str] | None = None,
-    steps: int | None = None,
-    input_low: float | None = None,
-    input_high: float | None = None,
-    input_quantum: float = 0.0,
-    readout: Readout | None = None,
+    **told: Unpack[Told],
 ) -> nir.NIRGraph:
     """The NIR graph of a Sinabs network: a Sequential of layers and neurons (see NEURONS), or a `sinabs.Network`.
 
@@ -217,5 +215,5 @@ def from_sinabs(
     samples = next((m.batch_size for m in squeezed if m.batch_size > 0), FAMILY.samples)
     steps_run = next((m.num_timesteps for m in squeezed if m.num_timesteps > 0), FAMILY.steps)
     family = replace(FAMILY, neurons=spiking, steps=steps_run, samples=samples)
-    about = About(dt, tuple(input_shape), steps, input_low, input_high, input_quantum, readout)
+    about = About(dt, tuple(input_shape), **told)
     return build(_plain(model), family, about, layers, 1 if squeezed else 2)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
@@ -33,11 +33,13 @@ from ..errors import InputError, UnsupportedError, Violation
 from ..graph import read_graph
 from ..graph.nodes import Convolution, Dense, Diagonal
 from ..neurons.base import FloatNeuron
-from ..program import Readout
-from .chain import About, Family, build
+from .chain import About, Family, Told, build
 from .layers import TITLE, Fragment, Kept, Shape, module_of, per_neuron, refuse, scale_node
 from .links import Link, Loop, Modules, assemble, links
 from .snntorch_cell import Cell
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 BACK = "snnTorch cannot represent the graph"
 
@@ -48,11 +50,7 @@ def from_snntorch(
     dt: float,
     input_shape: tuple[int, ...],
     layers: Sequence[str] | None = None,
-    steps: int | None = None,
-    input_low: float | None = None,
-    input_high: float | None = None,
-    input_quantum: float = 0.0,
-    readout: Readout | None = None,
+    **told: Unpack[Told],
 ) -> nir.NIRGraph:
     """A NIR graph with the spikes of a snnTorch model; what snnTorch's own export drops (the reset) is kept.
 
@@ -66,7 +64,7 @@ def from_snntorch(
     Spikes are those of snnTorch, but for a potential that lies within float32 rounding of its threshold.
     Raises: InputError; UnsupportedError with everything that cannot be kept.
     """
-    about = About(dt, input_shape, steps, input_low, input_high, input_quantum, readout)
+    about = About(dt, input_shape, **told)
     return build(model, FAMILY, about, layers)
 
 

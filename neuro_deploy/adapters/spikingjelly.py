@@ -22,15 +22,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import nir
 from torch import nn
 
 from ..errors import Violation
-from ..program import Readout
 from . import spikingjelly_cell as cell
-from .chain import About, Family, build
+from .chain import About, Family, Told, build
 from .layers import Kept, Shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 HALF = "its state starts at half a threshold, and NIR has no initial state"
 REMEDY = "train IFNode, LIFNode, ParametricLIFNode or CUBALIFNode"
@@ -146,11 +149,7 @@ def from_spikingjelly(
     dt: float,
     input_shape: Shape,
     layers: Sequence[str] | None = None,
-    steps: int | None = None,
-    input_low: float | None = None,
-    input_high: float | None = None,
-    input_quantum: float = 0.0,
-    readout: Readout | None = None,
+    **told: Unpack[Told],
 ) -> nir.NIRGraph:
     """The NIR graph of a SpikingJelly network: a Sequential of layers and neurons (see NEURONS), in either step mode.
 
@@ -162,5 +161,5 @@ def from_spikingjelly(
     """
     own = [m for m in model.modules() if FAMILY.name_of(m) is not None]
     leading = 2 if any(getattr(m, "step_mode", "s") == "m" or FAMILY.name_of(m) in WHOLE for m in own) else 1
-    about = About(dt, tuple(input_shape), steps, input_low, input_high, input_quantum, readout)
+    about = About(dt, tuple(input_shape), **told)
     return build(model, FAMILY, about, layers, leading, _in_time(model, leading))
