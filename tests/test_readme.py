@@ -27,7 +27,7 @@ def test_the_road_in_single_commands_and_in_python(
     for line in commands:
         arguments = shlex.split(line, comments=True)[1:]
         if arguments[0] == "train":
-            arguments += ["--set", "training.epochs=4"]
+            arguments += ["--set", "chip.epochs=2" if "--chip" in arguments else "training.epochs=4"]
         assert run(arguments) == 0, (line, capsys.readouterr().err)
     capsys.readouterr()
     exec(compile(blocks("python")[0], "README.md", "exec"), {})
@@ -39,7 +39,9 @@ def test_the_road_in_single_commands_and_in_python(
 def test_your_own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     block = blocks("python")[1]
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    names = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(blocks("python")[2], "README.md", "exec"), names)
     command = re.search(r"# then: neuro_deploy (.*)", block)
     assert command is not None
     assert run([*command.group(1).split(), "--lava-samples", "10"]) == 0
