@@ -89,9 +89,9 @@ def _reduced(total: Tensor | None, like: Tensor) -> Tensor:
     """A gradient in the shape and dtype of what it belongs to.  total: (..., *like.shape); or any, for one number."""
     assert total is not None
     if like.ndim == 0 or like.numel() == 1:
-        total = total.sum().reshape(like.shape) if total.shape != like.shape else total
+        total = total.sum(dtype=torch.float64).reshape(like.shape) if total.shape != like.shape else total
     while total.ndim > like.ndim:
-        total = total.sum(0)
+        total = total.sum(0, dtype=torch.float64)
     return total.to(like.dtype).contiguous()
 
 
