@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,7 +26,7 @@ from .form import LEARNED, PARAMETERS, Form, Inputs, Outputs, Sums
 from .memory import empty
 
 Array = NDArray[Any]
-Scratch = tuple[Array, ...]
+Scratch = tuple[Array, Array]
 TRAIL = 1 << 17
 """Floats of potentials that a block may keep in the backward pass: half of a core's second-level cache."""
 LEAST_BLOCK, LANES = 256, 64
@@ -40,19 +41,30 @@ MET: set[Flags] = set()
 """Kernels that this process has used: loading or compiling one takes seconds, where a small run takes less."""
 
 
+OWN = threading.local()
+
+
 @cache
 def _pool(process: int, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "fused-neuron")
 
 
-def _share(work: Callable[[int, int, Scratch], None], blocks: int, size: int, scratch: Callable[[], Scratch]) -> None:
+def _scratch(dtype: np.dtype[Any], trail: int) -> Scratch:
+    """This thread's own: WORK numbers, and `trail` or more."""
+    found: dict[np.dtype[Any], Scratch] = OWN.__dict__.setdefault("arrays", {})
+    if dtype not in found or found[dtype][1].size < trail:
+        found[dtype] = np.zeros(WORK, dtype), np.zeros(trail, dtype)
+    return found[dtype]
+
+
+def _share(work: Callable[[int, int, Scratch], None], blocks: int, size: int, dtype: np.dtype[Any], trail: int) -> None:
     """Do blocks 0 .. blocks-1, by as many threads as are worth it.  work(first, last, the thread's own scratch)."""
     count = min(torch.get_num_threads(), blocks, max(1, size // WORTH))
     each = blocks if count == 1 else max(1, blocks // (SHARES * count))
     starts = iter(range(0, blocks, each))
 
     def some() -> None:
-        own = scratch()
+        own = _scratch(dtype, trail)
         for first in starts:
             work(first, min(first + each, blocks), own)
 
@@ -61,7 +73,8 @@ def _share(work: Callable[[int, int, Scratch], None], blocks: int, size: int, sc
         some()
     finally:
         for other in others:
-            other.result()
+            if not other.cancel():  # it has begun: torch's idle threads, which spin, may have kept its core until now
+                other.result()
 
 
 class _Job:
@@ -150,7 +163,7 @@ def forward(i: Inputs, form: Form, watch: bool) -> Outputs:
     def work(first: int, last: int, own: Scratch) -> None:
         kernel(job.x, job.v0, job.u0, job.table, job.alpha, s, v, h, u, own[0], first, last, *job.span)
 
-    _share(work, job.blocks, job.x.size, lambda: (empty((WORK,), job.dtype),))
+    _share(work, job.blocks, job.x.size, job.dtype, 0)
     rest = [job.tensor(values) if values.shape[1] else None for values in (v, h, u)]
     return Outputs(job.tensor(s), *rest)
 
@@ -174,10 +187,7 @@ def backward(grads: Outputs, i: Inputs, form: Form, need: Sequence[bool]) -> Sum
             *own, order, first, last, *job.span,
         )  # fmt: skip
 
-    def scratch() -> Scratch:
-        return empty((WORK,), job.dtype), empty((job.steps * job.width,), job.dtype)
-
-    _share(work, job.blocks, job.x.size, scratch)
+    _share(work, job.blocks, job.x.size, job.dtype, job.steps * job.width)
     each = [job.tensor(values, job.shape[1:]) if values.size else None for values in (*sums, *starts)]
     alpha = torch.from_numpy(galpha.sum(0)) if wants["alpha"] else None
     return Sums(job.tensor(gx), alpha, *each)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from . import plain
 from .form import LEARNED, Form, Inputs, Outputs, Sums
@@ -111,16 +112,28 @@ class _Fire(torch.autograd.Function):
         ctx.save_for_backward(*args[:COUNT])
         ctx.form, ctx.backend = args[COUNT:-2], args[-1]
         ctx.set_materialize_grads(False)
-        return _below(*args)
+        return _fire(*args) if _direct(args[:COUNT]) else _below(*args)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         needs = dict(zip(Inputs._fields, ctx.needs_input_grad, strict=False))
         need = [needs[name] for name in LEARNED]
-        found = BACKWARD(*grads, *ctx.saved_tensors, *ctx.form, need, ctx.backend)
+        tensors = (*grads, *ctx.saved_tensors)
+        found = (_backward if _direct(tensors) else BACKWARD)(*tensors, *ctx.form, need, ctx.backend)
         by_name = {name: grad for name, grad, wanted in zip(LEARNED, found, need, strict=True) if wanted}
         return (*(by_name.get(name) for name in Inputs._fields), *(None for _ in Form._fields), None, None)
+
+
+def _direct(tensors: Sequence[Any]) -> bool:
+    """True if nobody looks on (torch.compile, vmap, tensors of other kinds), so that torch's dispatcher, which costs as
+    much as a small population, has nothing to decide."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and all(t is None or type(t) in (Tensor, Parameter) for t in tensors)
+    )
 
 
 def _below(*args: Any) -> tuple[Tensor, ...]:
@@ -131,7 +144,7 @@ def _below(*args: Any) -> tuple[Tensor, ...]:
 def _with_gradients(*args: Any) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args[:COUNT]):
         return cast(tuple[Tensor, ...], _Fire.apply(*args))  # type: ignore[no-untyped-call]
-    return _below(*args)
+    return _fire(*args) if _direct(args[:COUNT]) else _below(*args)
 
 
 LIBRARY: Any = torch.library.Library("neuro_deploy", "DEF")  # type: ignore[no-untyped-call]
@@ -153,5 +166,6 @@ def fire(i: Inputs, form: Form, watch: bool = False, backend: str = "auto") -> O
     Gradients of all four reach LEARNED; the others get none, and there are none of second order.
     backend: "auto", or an implementation by name.
     """
-    s, v, h, u = FIRE(*i, *form, watch, backend)
+    run = _with_gradients if _direct(i) else FIRE
+    s, v, h, u = run(*i, *form, watch, backend)
     return Outputs(s, v, h, u if i.beta_syn is not None else None) if watch else Outputs(s, None, None, None)
