@@ -85,8 +85,8 @@ class ChipSettings(_Strict):
     """
 
     target: str = ""
-    epochs: int = Field(default=10, ge=1)
-    lr: float = Field(default=3e-4, gt=0)
+    epochs: int = Field(default=20, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
     schedule: Literal["one_cycle", "cosine", "constant"] = "cosine"
 
     def in_float(self) -> ChipSettings:
