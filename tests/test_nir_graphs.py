@@ -91,9 +91,11 @@ def compare(count: int, path: Path) -> tuple[Counter[str], set[str]]:
             without_later_parameters(path)
         got = by_reference(nd.read_nir(path), case)
         assert not differences(want, got)
-        written = write_graph(read_graph(nd.read_nir(path), case.dt))
-        nd.write_nir(written, path)
-        assert not differences(got, by_reference(nd.read_nir(path), case))
+        try:
+            nd.write_nir(write_graph(read_graph(nd.read_nir(path), case.dt)), path)
+            assert not differences(got, by_reference(nd.read_nir(path), case))
+        except UnsupportedError as error:
+            assert "its loop would be cut elsewhere" in str(error)
         met.update(features(case, oracle))
         for mutant in [name for name in MUTANTS if name not in caught]:
             if differences(Interpreter(case.graph, case.dt, mutant).run(case.x), got):

@@ -321,3 +321,15 @@ def test_arguments_of_export_are_explained() -> None:
             nd.export_nir(Network().eval(), dt=0.1, input_shape=(6,), metadata={key: "subtract"})
     with pytest.raises(InputError, match="say dt"):
         nd.export_nir(Network())
+
+
+def test_a_loop_that_would_be_cut_elsewhere_is_not_written() -> None:
+    """Entered through a Delay alone, it is cut at its first node; its gain, a node of its own, would be behind."""
+    tau = DT * numbers(2, 4, 3)
+    node = nir.LIF(tau, numbers(2, 3, 3), np.zeros(3), numbers(0.5, 0.9, 3), np.zeros(3))
+    nodes = {"input": given(3), "wait": nir.Delay(np.full(3, DT)), "n": node, "z": nir.Linear(numbers(-1, 1, 3, 3))}
+    edges = [("input", "wait"), ("wait", "n"), ("n", "z"), ("z", "n"), ("n", "output")]
+    reading = read_graph(networks.graph({**nodes, "output": sent(3)}, edges))
+    assert {n.name: n.late for n in reading.nodes if n.late} == {"n.in": ("z",)}
+    with pytest.raises(UnsupportedError, match=r"n\.in: its loop would be cut elsewhere; say which connection"):
+        write_graph(reading)

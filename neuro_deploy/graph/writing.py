@@ -14,7 +14,7 @@ from ..neurons.base import FloatNeuron
 from ..neurons.scheme import METADATA
 from .nesting import Shape
 from .nodes import Convolution, Delay, Dense, Diagonal, Flatten, Passing, Pool, Sink, Slice, Source
-from .reading import Node, Reading
+from .reading import Node, Reading, read_graph
 
 OF_A_FOREIGN_FILE = ("rounds", "family")
 """Entries of our metadata that a graph of our own nodes does not need: those say it themselves."""
@@ -27,7 +27,8 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
 
     Nesting, names, joins and metadata stay.  Neurons become nodes with unit gain and our metadata; the gain that a
     foreign file put into r, w_in and tau is a Scale named NEURON.in before them.
-    Raises: UnsupportedError for a neuron that no NIR node can be.
+    Raises: UnsupportedError for a neuron that no NIR node can be, or a loop that would be cut elsewhere, because such a
+    Scale is now a node of it.
     """
     names = [name for name, _ in reading.inputs]
     nodes: dict[str, nir.NIRNode] = {}
@@ -51,7 +52,14 @@ def write_graph(reading: Reading) -> nir.NIRGraph:
         raise UnsupportedError("cannot write the graph to NIR", violations)
     metadata = _metadata(reading.metadata)
     metadata[METADATA] = {**metadata.get(METADATA, {}), "dt": reading.dt}
-    return _nested(nodes, edges, "", reading, metadata)
+    graph = _nested(nodes, edges, "", reading, metadata)
+    late = {node.name: node.late for node in read_graph(graph).nodes}
+    moved = [node.name for node in reading.nodes if node.late != late.get(node.name)]
+    if moved:
+        remedy = "say which connection takes a step: put a nir.Delay of one step on it"
+        violations = [Violation(name, "its loop would be cut elsewhere", remedy) for name in moved]
+        raise UnsupportedError("cannot write the graph to NIR", violations)
+    return graph
 
 
 def _metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
