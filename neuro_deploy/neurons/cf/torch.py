@@ -11,20 +11,18 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..base import FloatNeuron
 from ..fused import PARAMETERS, Form
-from ..torch import (
-    DEFAULT_ALPHA,
+from ..parameters import (
     NOT_NEGATIVE,
     Parameter,
     Positive,
-    SpikingNeuron,
     learned,
     parameter,
     read_optional,
     read_parameter,
-    rounds,
     write_optional,
     write_parameter,
 )
+from ..torch import DEFAULT_ALPHA, SpikingNeuron, rounds
 from .nodes import OPTIONAL
 
 

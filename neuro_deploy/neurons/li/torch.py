@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..base import FloatNeuron
-from ..torch import Neuron, Parameter, State, read_optional, read_parameter, write_optional, write_parameter
+from ..parameters import Parameter, read_optional, read_parameter, write_optional, write_parameter
+from ..torch import Neuron, State
 
 
 class Integrator(Neuron):

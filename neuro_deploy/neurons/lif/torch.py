@@ -11,16 +11,8 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..base import FloatNeuron
 from ..cf.torch import CirculateFire
-from ..torch import (
-    DEFAULT_ALPHA,
-    FINITE,
-    Parameter,
-    parameter,
-    read_optional,
-    read_parameter,
-    write_optional,
-    write_parameter,
-)
+from ..parameters import FINITE, Parameter, parameter, read_optional, read_parameter, write_optional, write_parameter
+from ..torch import DEFAULT_ALPHA
 
 
 class LIF(CirculateFire):

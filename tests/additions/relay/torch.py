@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..base import FloatNeuron
-from ..torch import SpikingNeuron, read_parameter, rounds, write_parameter
+from ..parameters import read_parameter, write_parameter
+from ..torch import SpikingNeuron, rounds
 
 
 class Relay(SpikingNeuron):
