@@ -7,9 +7,10 @@ To add a NIR primitive: one registered function in nodes.py.
 from __future__ import annotations
 
 from .compose import Composed, ComposedPopulation, ComposedSynapse, compose
-from .files import read_nir, write_nir
+from .files import read_nir
 from .nesting import joined_name
 from .reading import InputRange, Node, Reading, read_graph
+from .storing import write_nir
 from .told import assume
 from .writing import write_graph
 

@@ -1,4 +1,4 @@
-"""NIR files: read without trusting them, written atomically.
+"""NIR files, read without trusting them.  (Written: storing.py.)
 
 A file is HDF5: `version` (text), and the group `node`, which is a graph.  A node is a group that holds `type`, the
 parameters of that type and, in a group `metadata`, anything else; a graph's parameters are the group `nodes` and
@@ -13,16 +13,14 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import nir
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import FormatError, InputError, UnsupportedError, Violation
-from ..files import atomic_write, open_h5
+from ..errors import FormatError, Violation
+from ..files import open_h5
 
 KINDS: dict[str, Any] = {
     name: kind
@@ -140,15 +138,15 @@ class _Reader:
         """What a group holds itself.  Links to elsewhere are refused: they are no content of this file."""
         for key in group:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                self.refuse(_join(where, key), "is a link to elsewhere", "store the content itself")
+                self.refuse(joined(where, key), "is a link to elsewhere", "store the content itself")
                 continue
             entry = group[key]
             address = int(h5py.h5o.get_info(entry.id).addr)
             if address in self.seen:
                 what = f"is the same object as '{self.seen[address]}'"
-                self.refuse(_join(where, key), what, "store the content itself, once for each")
+                self.refuse(joined(where, key), what, "store the content itself, once for each")
                 continue
-            self.seen[address] = _join(where, key)
+            self.seen[address] = joined(where, key)
             yield key, entry
 
     def _names(self, told: str, kind: Any, entries: Mapping[str, Any], where: str) -> None:
@@ -178,9 +176,9 @@ class _Reader:
         nodes: dict[str, nir.NIRNode] = {}
         for name, entry in self._entries(entries["nodes"], where):
             if not isinstance(entry, h5py.Group):
-                self.refuse(_join(where, name), "is not a node but a single value", "remove it from 'nodes'")
+                self.refuse(joined(where, name), "is not a node but a single value", "remove it from 'nodes'")
                 continue
-            made = self.node(entry, _join(where, name), depth + 1)
+            made = self.node(entry, joined(where, name), depth + 1)
             if made is not None:
                 nodes[name] = made
         return nir.NIRGraph(nodes, self._edges(entries["edges"], where), metadata=metadata, type_check=False)
@@ -268,7 +266,8 @@ def _decoded(name: bytes | str) -> str:
     return name.decode("utf-8") if isinstance(name, bytes) else name
 
 
-def _join(where: str, name: str) -> str:
+def joined(where: str, name: str) -> str:
+    """The name of a node or entry within another."""
     return f"{where}.{name}" if where else name
 
 
@@ -286,48 +285,3 @@ def _counts(kind: Any, key: str) -> tuple[int, int]:
     if key in ("shape", "input_type"):
         return 0, 32
     return (2, 2) if key == "input_shape" else (1, 2)
-
-
-def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
-    """Write a graph atomically, by stock `nir`; the same graph gives the same bytes.
-
-    Raises: FileError; UnsupportedError with all parameters that a file cannot hold; InputError if the arguments are
-    swapped (stock `nir.write` has the path first).
-    """
-    if not isinstance(graph, nir.NIRNode):
-        raise InputError("write_nir(graph, path): the graph comes first")
-    violations: list[Violation] = []
-    content = _storable(graph.to_dict(), "", violations)
-    if violations:
-        raise UnsupportedError("cannot write the graph to a NIR file", violations)
-    with atomic_write(path) as temporary:
-        try:
-            nir.write(temporary, SimpleNamespace(to_dict=lambda: content))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"stock nir cannot write this graph ({error})") from error
-
-
-def _storable(node: Mapping[str, Any], where: str, violations: list[Violation]) -> dict[str, Any]:
-    """A node's dictionary as stock `nir.write` can store it without loss; what it cannot goes to `violations`."""
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if not key or "/" in key or key == ".":
-            violations.append(Violation(_join(where, key), "HDF5 has no such name", "give it a name without '/'"))
-        elif isinstance(value, dict):
-            found[key] = _storable(value, where if key == "nodes" else _join(where, key), violations)
-        elif isinstance(value, np.ndarray):
-            found[key] = _stored(value)
-        elif value is None and key != "input_type":
-            what = f"{key} is not set, and stock nir cannot read a file without it"
-            remedy = "set it; 'neuro_deploy normalize OLD.nir --nir NEW.nir' fills in what older files lack"
-            violations.append(Violation(where or "the graph", what, remedy))
-        elif value is not None:
-            found[key] = value
-    return found
-
-
-def _stored(array: NDArray[Any]) -> Any:
-    """One number for a 0-d array (stock `nir` compresses arrays), text of a variable length for text."""
-    if array.ndim == 0:
-        return array[()]
-    return np.array(array, h5py.string_dtype()) if array.dtype.kind in "US" else array

@@ -10,7 +10,7 @@ from typing import Any
 import nir
 
 from ..errors import UnsupportedError, Violation
-from .files import write_nir
+from .storing import write_nir
 from .told import metadata_of
 
 REMEDY = "leave --stock out; neuro_deploy reads it as it is"
