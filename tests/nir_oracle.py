@@ -5,9 +5,10 @@ Graphs within a graph are inlined: `outer.inner`, with their Input and Output as
 
 A loop takes a step.  Edges that leave a Delay of a step or more in all elements deliver what the Delay took before,
 so they close no loop within a step.  Of the loops that are left (strongly connected parts of all other edges), the one
-node that gets something from outside the loop is its entry, and what comes back there is of the step before; a loop
-that gets nothing from outside has its alphabetically first node as entry; two entries are `Ambiguous`.  Without the
-edges that were cut so, smaller loops may be left: the same again.  Before the first step, inputs, neurons and such
+node that gets something from outside the loop is its entry, and what comes back there is of the step before.  A loop
+that gets nothing from outside at once is entered where it gets something through such a Delay, which gets nothing from
+the loop; else at its alphabetically first node.  Two entries are `Ambiguous`.  Without the edges that were cut so,
+smaller loops may be left: the same again.  Before the first step, inputs, neurons and such
 Delays send 0, and linear nodes what they make of that, but in a loop of linear nodes alone, and behind it, all is 0.
 """
 
@@ -121,10 +122,17 @@ class Interpreter:
             self.rounds += 1
             for loop in loops:
                 entries = [name for name in loop if any(s not in loop for s in now[name])]
+                entries = entries or [
+                    name for name in loop if any(self._from_outside(s, loop) for s in self.sources[name])
+                ]
                 if len(entries) > 1:
                     raise Ambiguous(loop)
                 entry = entries[0] if entries else min(loop)
                 late |= {(s, entry) for s in left[entry] if s in loop}
+
+    def _from_outside(self, name: str, loop: tuple[str, ...]) -> bool:
+        """True for a Delay that gets nothing from the loop, on however long a way."""
+        return name in self.lagging and not set(loop) & set(reached(name, self.sources))
 
     def _order(self) -> list[str]:
         order: list[str] = list(self.lagging)

@@ -323,12 +323,37 @@ def test_arguments_of_export_are_explained() -> None:
         nd.export_nir(Network())
 
 
-def test_a_loop_that_would_be_cut_elsewhere_is_not_written() -> None:
-    """Entered through a Delay alone, it is cut at its first node; its gain, a node of its own, would be behind."""
-    tau = DT * numbers(2, 4, 3)
-    node = nir.LIF(tau, numbers(2, 3, 3), np.zeros(3), numbers(0.5, 0.9, 3), np.zeros(3))
-    nodes = {"input": given(3), "wait": nir.Delay(np.full(3, DT)), "n": node, "z": nir.Linear(numbers(-1, 1, 3, 3))}
+def gained() -> nir.LIF:
+    """A neuron whose gain becomes a node of its own."""
+    return nir.LIF(DT * numbers(2, 4, 3), numbers(2, 3, 3), np.zeros(3), numbers(0.5, 0.9, 3), np.zeros(3))
+
+
+def test_a_loop_entered_through_a_delay_is_cut_there_written_or_not() -> None:
+    nodes = {"input": given(3), "wait": nir.Delay(np.full(3, DT)), "n": gained(), "z": nir.Linear(numbers(-1, 1, 3, 3))}
     edges = [("input", "wait"), ("wait", "n"), ("n", "z"), ("z", "n"), ("n", "output")]
+    graph = networks.graph({**nodes, "output": sent(3)}, edges)
+    again = write_graph(read_graph(graph))
+    for one in (graph, again):
+        assert {n.name: n.late for n in read_graph(one).nodes if n.late} == {"n.in": ("z",)}
+    x = numbers(0, 1, 20, 4, 3)
+    seen = [nd.simulate(one, x, "reference", ("spikes", "v")).populations["n"].data for one in (graph, again)]
+    assert seen[0]["spikes"].any()
+    for variable in ("spikes", "v"):
+        np.testing.assert_array_equal(seen[0][variable], seen[1][variable])
+
+
+def test_a_loop_entered_through_two_delays_is_refused() -> None:
+    nodes = {"input": given(3), "d": nir.Delay(np.full(3, DT)), "e": nir.Delay(np.full(3, 2 * DT)), "n": gained()}
+    nodes |= {"z": nir.Linear(numbers(-1, 1, 3, 3)), "output": sent(3)}
+    edges = [("input", "d"), ("input", "e"), ("d", "n"), ("e", "z"), ("n", "z"), ("z", "n"), ("n", "output")]
+    with pytest.raises(UnsupportedError, match=r"entered in 2 places \(n, z\)"):
+        read_graph(networks.graph(nodes, edges))
+
+
+def test_a_loop_that_would_be_cut_elsewhere_is_not_written() -> None:
+    """Without any input it is cut at its first node; its gain, a node of its own, would be behind."""
+    nodes = {"input": given(3), "a": gained(), "n": gained(), "z": nir.Affine(numbers(-1, 1, 3, 3), numbers(0, 1, 3))}
+    edges = [("input", "a"), ("n", "z"), ("z", "n"), ("n", "output"), ("a", "output")]
     reading = read_graph(networks.graph({**nodes, "output": sent(3)}, edges))
     assert {n.name: n.late for n in reading.nodes if n.late} == {"n.in": ("z",)}
     with pytest.raises(UnsupportedError, match=r"n\.in: its loop would be cut elsewhere; say which connection"):

@@ -19,9 +19,9 @@ def order(nodes: Mapping[str, Any], edges: Iterable[tuple[str, str]], dt: float)
     """The places of all nodes, from input to output.
 
     That order is the order of float additions; ties are in alphabetical order.  A loop is cut behind a Delay of a step
-    or more, which needs no input of the same step; a loop without one is cut where the input enters it: what comes
-    back there arrives one step later (NIR gives a recurrent edge one step).  Where it enters in several places, that
-    would be a guess.
+    or more, which needs no input of the same step; a loop without one is cut where the input enters it, at once or, if
+    nothing does, through a Delay: what comes back there arrives one step later (NIR gives a recurrent edge one step).
+    Where it enters in several places, that would be a guess.
     Raises: UnsupportedError.
     """
     incoming = _incoming(nodes, edges)
@@ -34,7 +34,8 @@ def order(nodes: Mapping[str, Any], edges: Iterable[tuple[str, str]], dt: float)
         ready = next((n for n, sources in waiting.items() if all(s in done for s in sources)), None)
         if ready is None:
             now = {n: [s for s in sources if not past[s]] for n, sources in waiting.items()}
-            ready, late = _cut({n: [s for s in sources if s in waiting] for n, sources in now.items()}, now)
+            needed = {n: [s for s in sources if s in waiting] for n, sources in now.items()}
+            ready, late = _cut(needed, now, incoming)
         places.append((ready, tuple(waiting.pop(ready)), late))
         done[ready] = True
     return places
@@ -58,11 +59,13 @@ def _incoming(nodes: Mapping[str, Any], edges: Iterable[tuple[str, str]]) -> dic
     return incoming
 
 
-def _cut(needed: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> tuple[str, tuple[str, ...]]:
+def _cut(
+    needed: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]], incoming: Mapping[str, Sequence[str]]
+) -> tuple[str, tuple[str, ...]]:
     """The node of a loop that comes first, and those of its sources that arrive a step later.
 
-    now: a node's sources that must be of the same step (what a Delay of a step or more sends is not); needed: those of
-    them that are still waited for.
+    incoming: a node's sources; now: those that must be of the same step (what a Delay of a step or more sends is not);
+    needed: those of them that are still waited for.
     Raises: UnsupportedError for a loop that can be cut in more than one place.
     """
     free = next((name for name, sources in needed.items() if not sources), None)
@@ -70,6 +73,8 @@ def _cut(needed: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) 
         return free, ()
     loop = _loop(needed)
     entered = [name for name in loop if any(s not in loop for s in now[name])]
+    if not entered:  # then where a Delay leads into it that gets nothing from it
+        entered = [name for name in loop if any(not {s, *_before(s, incoming)} & {*loop} for s in incoming[name])]
     if len(entered) > 1:
         what = f"a loop that is entered in {len(entered)} places ({', '.join(entered)})"
         remedy = "say which connection takes a step: put a nir.Delay of one step on it"
@@ -83,19 +88,20 @@ def _remembers(node: nir.NIRNode, dt: float) -> bool:
     return isinstance(node, nir.Delay) and bool((np.asarray(node.delay) > dt / 2).all())
 
 
+def _before(name: str, sources: Mapping[str, Sequence[str]]) -> dict[str, None]:
+    """All nodes from which a way leads to this one."""
+    found: dict[str, None] = {}
+    path = [name]
+    while path:
+        for source in sources[path.pop()]:
+            if source not in found:
+                found[source] = None
+                path.append(source)
+    return found
+
+
 def _loop(needed: Mapping[str, Sequence[str]]) -> list[str]:
     """All nodes of a loop (a strongly connected part) that waits for nothing but itself, in alphabetical order."""
-
-    def before(name: str) -> dict[str, None]:
-        found: dict[str, None] = {}
-        path = [name]
-        while path:
-            for source in needed[path.pop()]:
-                if source not in found:
-                    found[source] = None
-                    path.append(source)
-        return found
-
-    reach = {name: before(name) for name in needed}
+    reach = {name: _before(name, needed) for name in needed}
     first = min((name for name in needed if name in reach[name]), key=lambda n: (len(reach[n]), n))
     return sorted(reach[first])
