@@ -123,7 +123,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "snntorch": Family(
             "snnTorch",
-            lambda facts: 1e-4,
+            lambda facts: signs.STEP["snntorch"],
             "forward Euler",
             "",
             ">",
@@ -158,7 +158,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "sinabs": Family(
             "Sinabs",
-            lambda facts: 1.0,
+            lambda facts: signs.STEP["sinabs"],
             "exponential",
             "subtract",
             ">=",
@@ -180,7 +180,12 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             "--rounds says another number",
         ),
         "lava-dl": Family(
-            "lava-dl's NIR script", lambda facts: 1e-4, "forward Euler", "value", ">", signs.script_signs
+            "lava-dl's NIR script",
+            lambda facts: signs.STEP["lava-dl"],
+            "forward Euler",
+            "value",
+            ">",
+            signs.script_signs,
         ),
     }
 )

@@ -14,6 +14,7 @@ import nir
 
 from ..neurons.scheme import told_kind
 from .reading import Reading
+from .signs import STEP
 
 STOCK, SNNTORCH, NORSE, JELLY = "nir.read", "snnTorch", "Norse", "SpikingJelly"
 SINABS, ROCKPOOL, EVERYBODY = "Sinabs", "Rockpool", "everybody else"
@@ -23,7 +24,7 @@ FIRING = (nir.LIF, nir.IF, nir.CubaLIF)
 LEAKING = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
 TIMED = (*LEAKING, nir.IF, nir.I, nir.Delay)
 
-ASSUMED = {SNNTORCH: 1e-4, JELLY: 1e-4, NORSE: 1e-3, SINABS: 1.0}
+ASSUMED = {SNNTORCH: STEP["snntorch"], JELLY: STEP["spikingjelly"], NORSE: STEP["norse"], SINABS: STEP["sinabs"]}
 """Seconds a step, if not told otherwise; Sinabs counts in steps."""
 
 _COMMON = (nir.Input, nir.Output, nir.NIRGraph, nir.Affine, nir.Conv2d, nir.Flatten, nir.SumPool2d, nir.LIF, nir.IF)

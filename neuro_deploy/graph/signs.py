@@ -18,6 +18,8 @@ from ..neurons.scheme import numbers_of
 from .told import metadata_of
 
 Floats = NDArray[np.float64]
+STEP = {"snntorch": 1e-4, "spikingjelly": 1e-4, "norse": 1e-3, "sinabs": 1.0, "lava-dl": 1e-4}
+"""Seconds a step that a family takes, if not told otherwise; Sinabs counts in steps."""
 CLOSE = 1e-3
 """Relative tolerance of a sign: files hold float32, and some exporters round on their way."""
 
@@ -104,7 +106,7 @@ def _constant(facts: Facts, dt: float, who: str) -> list[Sign]:
 def snntorch_signs(facts: Facts) -> list[Sign]:
     """Of snnTorch's exporter."""
     still = Sign(not facts.v_reset.any() and not facts.v_leak.any(), "v_reset and v_leak are 0")
-    return [*_constant(facts, 1e-4, "snnTorch"), still]
+    return [*_constant(facts, STEP["snntorch"], "snnTorch"), still]
 
 
 def sinabs_signs(facts: Facts) -> list[Sign]:
@@ -119,14 +121,15 @@ def sinabs_signs(facts: Facts) -> list[Sign]:
 
 
 def norse_dt(facts: Facts) -> float:
-    """1e-3, as Norse reads; its exporter writes dt*tau for tau, so in files of its own a step is dt*dt."""
-    return 1e-6 if facts.tau.size and facts.tau.max() < 1e-3 else 1e-3
+    """As Norse reads; its exporter writes dt*tau for tau, so in files of its own a step is dt*dt."""
+    dt = STEP["norse"]
+    return dt * dt if facts.tau.size and facts.tau.max() < dt else dt
 
 
 def norse_signs(facts: Facts) -> list[Sign]:
     """Of Norse's exporter, and of files that its reader takes as they are."""
     largest = f"{facts.tau.max():.4g}" if facts.tau.size else "none"
-    written = "  (below 1 ms: its exporter wrote dt*tau, so a step is dt*dt)" if norse_dt(facts) < 1e-3 else ""
+    written = "  (below 1 ms: its exporter wrote dt*tau, so a step is dt*dt)" if norse_dt(facts) < STEP["norse"] else ""
     return [
         Sign(_same(np.concatenate([facts.r, facts.integrator_r]), 1.0), "r is 1 everywhere"),
         Sign(bool((facts.tau < 0.5).all()), f"the largest tau ({largest}) is a number of seconds{written}"),
@@ -184,4 +187,4 @@ def script_signs(facts: Facts) -> list[Sign]:
     """Of lava-dl's NIR script."""
     grid = facts.threshold * 64
     whole = bool(grid.size) and bool(np.allclose(grid, np.rint(grid), atol=1e-3))
-    return [*_constant(facts, 1e-4, "the script"), Sign(whole, "thresholds are multiples of 1/64")]
+    return [*_constant(facts, STEP["lava-dl"], "the script"), Sign(whole, "thresholds are multiples of 1/64")]
