@@ -15,20 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import simulate
-from .backends.drawn import SEED, random_input
+from .backends.proofs import SEED, random_input, with_proof
 from .backends.reference import NIRModule
 from .chip import chip_check, chip_graph
 from .errors import BackendError, InputError, UnsupportedError, Violation
 from .files import atomic_write, check_input
 from .graph import read_graph, read_nir, write_graph, write_nir
-from .graph.digest import digest_of, facts_of
+from .graph.digest import facts_of
 from .graph.misread import Misreading, misreadings
 from .graph.readers import EVERYBODY, READERS
-from .graph.told import metadata_of
 from .neurons import fires
-from .neurons.scheme import METADATA
 from .program import Readout
-from .resources import versions
 from .train.chip import Chip
 from .train.export import Model, graph_of, nir_names, states_of
 from .train.fold import Folded, fold
@@ -150,10 +147,7 @@ def _proven(
         write_nir(graph, file)
         again = read_nir(file)
     found = {name: check(again, x, name) for name, x in inputs.items()}
-    digest = digest_of(read_graph(again))
-    entry = {**metadata_of(graph), "proof": {**found, "versions": versions(), "digest": digest}}
-    entry["lost_by_others"] = "\n".join(f"{m.node}: {m.what} ({', '.join(m.who)})" for m in lost)
-    return nir.NIRGraph(graph.nodes, list(graph.edges), metadata={**graph.metadata, METADATA: entry}, type_check=False)
+    return with_proof(graph, found, lost_by_others="\n".join(f"{m.node}: {m.what} ({', '.join(m.who)})" for m in lost))
 
 
 def write_proven(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..backends.proofs import with_proof
 from ..errors import InputError, UnsupportedError, Violation
 from ..graph.nodes import read_node
 from ..graph.shapes import output_shape
@@ -30,7 +31,7 @@ from .layers import PASSING, TITLE, Fragment, Kept, Scale, Shape, is_layer, laye
 from .norms import Family as Family
 from .norms import Item, fold, kind_of
 from .populations import silent
-from .proof import Stage, prove, told
+from .proof import Stage, prove
 
 REMEDY = "use Linear, Conv1d, Conv2d, AvgPool2d, Flatten, BatchNorm, Dropout and the neurons that are kept"
 
@@ -82,7 +83,7 @@ def build(
         chain.add(item)
     graph = chain.close(violations)
     entry = prove(graph, model, given, chain.stages, family)
-    return told(chain.read_potential(graph), entry)
+    return with_proof(chain.read_potential(graph), {"random": entry})
 
 
 def _items(model: nn.Module, family: Family, layers: Sequence[str] | None, leading: int) -> Iterable[Item]:

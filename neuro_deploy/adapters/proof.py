@@ -21,14 +21,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..backends import simulate
-from ..backends.drawn import SEED, random_input
+from ..backends.proofs import SEED, random_input
 from ..errors import BackendError, InputError
 from ..graph import read_graph
-from ..graph.digest import digest_of
 from ..graph.told import metadata_of
 from ..neurons.base import FloatNeuron
 from ..neurons.scheme import METADATA
-from ..resources import versions
 from ..trace import Recording
 from ..train.export import INPUT, OUTPUT
 from .norms import Family, Item, by_steps
@@ -78,13 +76,6 @@ def prove(
     sizes = {"steps": len(x), "samples": x.shape[1], "numbers": sum(out.size for out in wanted.values())}
     entry = {**sizes, "spikes": sum(fired.values()), "differences": ties, "seed": SEED}
     return {**entry, **({"silent": silent} if silent else {})}
-
-
-def told(graph: nir.NIRGraph, entry: Mapping[str, Any]) -> nir.NIRGraph:
-    """The graph with the proof in its metadata, bound to it by a digest."""
-    proof = {"random": dict(entry), "versions": versions(), "digest": digest_of(read_graph(graph))}
-    ours = {**metadata_of(graph), "proof": proof}
-    return nir.NIRGraph(graph.nodes, list(graph.edges), metadata={METADATA: ours}, type_check=False)
 
 
 @contextlib.contextmanager

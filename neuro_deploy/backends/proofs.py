@@ -1,13 +1,20 @@
-"""Random input for proofs: what a graph says of its input, drawn."""
+"""What proofs of a graph share: random input as the graph tells of it, and the entry in its metadata."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import read_graph
+from ..graph.digest import digest_of
 from ..graph.nodes import Source
+from ..graph.told import metadata_of
+from ..neurons.scheme import METADATA
+from ..resources import versions
 
 SEED, SAMPLES, STEPS = 0, 8, 16
 """STEPS: where the graph says none."""
@@ -26,3 +33,13 @@ def random_input(graph: nir.NIRGraph, steps: int | None = None, samples: int = S
     if known and known.quantum:
         x = np.clip(np.rint(x / known.quantum) * known.quantum, low, high)
     return x.astype(np.float32)
+
+
+def with_proof(graph: nir.NIRGraph, found: Mapping[str, Mapping[str, Any]], **more: Any) -> nir.NIRGraph:
+    """The graph with a proof in its metadata, bound by a digest to what it was made of.
+
+    found: kind of input ("random", "sample") -> what was compared.   more: further entries of our metadata.
+    """
+    proof = {**found, "versions": versions(), "digest": digest_of(read_graph(graph))}
+    entry = {**metadata_of(graph), "proof": proof, **more}
+    return nir.NIRGraph(graph.nodes, list(graph.edges), metadata={**graph.metadata, METADATA: entry}, type_check=False)
