@@ -6,6 +6,8 @@ that nearly every sum is exact in float32 (the interpreter tells which graphs ha
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +50,7 @@ def cases(draw: Any) -> Case:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dt = 2.0 ** -draw(st.integers(4, 10))
     shapes = draw(st.lists(st.sampled_from(INPUTS), min_size=1, max_size=3))
-    draft = _Draft(draw, rng, dt, draw(st.sampled_from([0, 2, 3, 4])))
+    draft = _Draft(draw, rng, dt, draw(st.sampled_from([0, 2, 3, 4])), itertools.count())
     inputs = {draft.add("Input", nir.Input({"input": np.array(shape)}), [], shape): shape for shape in shapes}
     draft.grow(draw(st.integers(2, 9)))
     draft.finish(draw(st.integers(1, 3)))
@@ -60,11 +62,14 @@ def cases(draw: Any) -> Case:
 class _Draft:
     """A graph that grows.
 
-    loops: how many to try.   depth: of nesting.   gives, takes: the shapes of a node's output and input.
+    loops: how many to try.   serial: numbers the nodes, those of nested graphs too, so that no two have one name, once
+    inlined.   depth: of nesting.   gives, takes: the shapes of a node's output and input.
     """
 
-    def __init__(self, draw: Any, rng: np.random.Generator, dt: float, loops: int, depth: int = 0) -> None:
-        self.draw, self.rng, self.dt, self.loops, self.depth = draw, rng, dt, loops, depth
+    def __init__(
+        self, draw: Any, rng: np.random.Generator, dt: float, loops: int, serial: Iterator[int], depth: int = 0
+    ) -> None:
+        self.draw, self.rng, self.dt, self.loops, self.serial, self.depth = draw, rng, dt, loops, serial, depth
         self.refused: list[nir.NIRGraph] = []
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
@@ -88,7 +93,7 @@ class _Draft:
 
     def add(self, word: str, node: nir.NIRNode, sources: list[str], shape: Shape) -> str:
         """Any order of names, since ties are resolved by it."""
-        name = f"{self.draw(st.sampled_from(['a', 'b', 'x', 'z', 'ä ', 'l.1', 'a+b']))}{word}{len(self.nodes)}"
+        name = f"{self.draw(st.sampled_from(['a', 'b', 'x', 'z', 'ä ', 'l.1', 'a+b']))}{word}{next(self.serial)}"
         graphs = [known for known, held in self.nodes.items() if isinstance(held, nir.NIRGraph)]
         if graphs and self.draw(st.integers(0, 3)) == 0:
             name = f"{graphs[0]}.{name}"
@@ -273,7 +278,8 @@ class _Draft:
         return node
 
     def nested(self, shape: Shape) -> tuple[nir.NIRNode, Shape]:
-        inside = _Draft(self.draw, self.rng, self.dt, self.loops and self.draw(st.integers(1, 2)), self.depth + 1)
+        loops = self.loops and self.draw(st.integers(1, 2))
+        inside = _Draft(self.draw, self.rng, self.dt, loops, self.serial, self.depth + 1)
         inside.add("Input", nir.Input({"input": np.array(shape)}), [], shape)
         inside.grow(self.draw(st.integers(0, 4)))
         inside.finish(1)

@@ -60,15 +60,14 @@ def flattened(graph: nir.NIRGraph, prefix: str = "") -> tuple[dict[str, nir.NIRN
     for name, node in graph.nodes.items():
         full = prefix + name
         ends[name] = full, full
+        inside, between = flattened(node, full + ".") if isinstance(node, nir.NIRGraph) else ({full: node}, [])
+        assert not nodes.keys() & inside.keys(), "two nodes of one name, once inlined"
+        nodes.update(inside)
+        edges += between
         if isinstance(node, nir.NIRGraph):
-            inside, between = flattened(node, full + ".")
-            nodes.update(inside)
-            edges += between
             (entry,) = (f"{full}.{k}" for k, n in node.nodes.items() if isinstance(n, nir.Input))
             (leave,) = (f"{full}.{k}" for k, n in node.nodes.items() if isinstance(n, nir.Output))
             ends[name] = entry, leave
-        else:
-            nodes[full] = node
     return nodes, edges + [(ends[a][1], ends[b][0]) for a, b in graph.edges]
 
 
