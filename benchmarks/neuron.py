@@ -5,9 +5,10 @@
 
 x (T, B, N) in float32 goes in, spikes come out, a gradient of ones goes back to x: LIF with reset by subtraction, and
 neurons that fire up to 4 spikes a step.  Everyone runs with the same threads in one process, in turns: in each of
-`--runs` rounds each does one run, and medians count.  The memory bandwidth is that of a triad c = a + 2*b over tensors
-of the same size, c used again, in the same rounds; "of the triad" is what 20 bytes for an element and step take at that
-bandwidth (x read, s written; x and the gradient of s read, that of x written), in parts of our time.
+`--runs` rounds each does TURN runs, the first WARM of which do not count, and medians count.  The memory bandwidth is
+that of a triad c = a + 2*b over tensors of the same size, c used again, in the same rounds; "of the triad" is what 20
+bytes for an element and step take at that bandwidth (x read, s written; x and the gradient of s read, that of x
+written), in parts of our time.
 
 Peak memory and the first call are measured in processes of their own: the most that a run takes beyond what was there
 before, in tensors (T, B, N), and the first forward and backward, with Numba's cache empty and full.
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -45,6 +46,8 @@ SIZES, STEPS = ("64x512", "128x1024", "256x4096"), (4, 8, 32, 100)
 BYTES = 20
 """For an element and step, by a backward pass that recomputes the potential."""
 LIMIT = 900
+TURN, WARM = 7, 3
+"""Runs of one after the other, until others' tensors are out of the caches and its own threads awake."""
 
 
 def ours() -> Run:
@@ -55,6 +58,11 @@ def ours() -> Run:
 def ours_graded() -> Run:
     """Up to four spikes."""
     return nd.nn.CirculateFire(BETA, THETA, ROUNDS)
+
+
+def ours_triangle() -> Run:
+    """The same with a surrogate as simple as I-LIF's own, a rectangle."""
+    return nd.nn.CirculateFire(BETA, THETA, ROUNDS, surrogate="triangle")
 
 
 def snntorch_leaky() -> Run:
@@ -101,20 +109,21 @@ def _spikingjelly(name: str) -> Run:
 
 
 class Contestant:
-    """Who runs, what it is compared with, and how it is made.  needs: a package."""
+    """Who runs, how it is made, and with which of ours it is compared.  needs: a package."""
 
-    def __init__(self, name: str, make: Callable[[], Run], rival: str | None = None, needs: str = "torch") -> None:
-        self.name, self.make, self.rival, self.needs = name, make, rival, needs
+    def __init__(self, name: str, make: Callable[[], Run], rivals: Sequence[str] = (), needs: str = "torch") -> None:
+        self.name, self.make, self.rivals, self.needs = name, make, rivals, needs
 
 
-ONE, MANY = "ours, 1 spike", "ours, 4 spikes"
+ONE, MANY, TRIANGLE = OURS = ("ours, 1 spike", "ours, 4 spikes", "ours, 4 spikes, triangle")
 CONTESTANTS = (
     Contestant(ONE, ours),
     Contestant(MANY, ours_graded),
-    Contestant("snnTorch Leaky", snntorch_leaky, ONE, "snntorch"),
-    Contestant("Norse LIFBox", norse_lifbox, ONE, "norse"),
-    Contestant("SpikingJelly LIF", lambda: _spikingjelly("LIFNode"), ONE, "spikingjelly"),
-    Contestant("SpikingJelly I-LIF", lambda: _spikingjelly("ILIFNode"), MANY, "spikingjelly"),
+    Contestant(TRIANGLE, ours_triangle),
+    Contestant("snnTorch Leaky", snntorch_leaky, [ONE], "snntorch"),
+    Contestant("Norse LIFBox", norse_lifbox, [ONE], "norse"),
+    Contestant("SpikingJelly LIF", lambda: _spikingjelly("LIFNode"), [ONE], "spikingjelly"),
+    Contestant("SpikingJelly I-LIF", lambda: _spikingjelly("ILIFNode"), [MANY, TRIANGLE], "spikingjelly"),
 )
 BY_NAME = {c.name: c for c in CONTESTANTS}
 COMPILED = ", compiled"
@@ -129,7 +138,7 @@ def made(name: str) -> Run:
 def there(compiled: bool) -> list[str]:
     """Names of those that can run here."""
     found = [c.name for c in CONTESTANTS if find_spec(c.needs)]
-    return found + [n + COMPILED for n in found if compiled and n not in (ONE, MANY)]
+    return found + [n + COMPILED for n in found if compiled and n not in OURS]
 
 
 def both(run: Run, x: Tensor, grad: Tensor) -> float:
@@ -161,7 +170,7 @@ def timed(steps: int, size: str, names: list[str], runs: int) -> tuple[dict[str,
         torch.add(a, b, alpha=2.0, out=c)
         triad.append(time.perf_counter() - begin)
         for name, run in contestants.items():
-            found[name].append(both(run, x, grad))
+            found[name] += [both(run, x, grad) for _ in range(TURN)][WARM:]
     return {name: median(s) for name, s in found.items()}, 12 * x.numel() / median(triad)
 
 
@@ -229,9 +238,9 @@ def table(args: argparse.Namespace, console: Console) -> None:
             seconds, bandwidth = timed(steps, size, names, args.runs)
             x = steps * math.prod(int(n) for n in size.split("x"))
             for name in names:
-                rival = BY_NAME[name.removesuffix(COMPILED)].rival
-                faster = f"{seconds[name] / seconds[rival]:.1f} x" if rival else ""
-                share = "" if rival else f"{100 * BYTES * x / seconds[name] / bandwidth:.0f} %"
+                rivals = BY_NAME[name.removesuffix(COMPILED)].rivals
+                faster = ", ".join(f"{seconds[name] / seconds[rival]:.1f} x" for rival in rivals)
+                share = "" if rivals else f"{100 * BYTES * x / seconds[name] / bandwidth:.0f} %"
                 memory = None if args.no_memory else child("--peak", name, "--steps", str(steps), "--sizes", size)
                 used = f"{memory['tensors']:.1f}" if memory else ""
                 console.print(
@@ -244,7 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="B x N, as in 64x512")
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
-    parser.add_argument("--runs", type=int, default=9, help="of which the median counts")
+    parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
     parser.add_argument("--no-compile", action="store_true", help="without torch.compile, which takes minutes")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", help=argparse.SUPPRESS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -10,9 +13,9 @@ import torch
 from fused_cases import CASES, Case, draw, draw_grads, form
 from torch import Tensor
 
-from neuro_deploy.neurons.fused import Inputs, Outputs, cpu, fire, memory, op, plain
+from neuro_deploy.neurons.fused import Inputs, Outputs, cpu, fire, memory, op, plain, team
 from neuro_deploy.neurons.fused.form import LEARNED, Sums
-from neuro_deploy.neurons.fused.surrogate import BUMPS, STEPS, exp_minus
+from neuro_deploy.neurons.fused.surrogate import BUMPS, STEPS, UNITS, exp2_minus
 
 SHAPES = {"scalar": (6, 3, 700), "per neuron": (6, 33, 30), "wide": (3, 2, 5000), "2-D": (2, 300, 3, 7)}
 
@@ -95,7 +98,12 @@ def test_gradients_of_some_outputs(which: tuple[bool, ...]) -> None:
         assert bool(want.count_nonzero()) == any(which) or name != "x"
 
 
-def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whose", ["torch's", "Python's"])
+def test_threads_change_nothing(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if whose == "Python's":
+        monkeypatch.setattr(team, "_openmp", lambda: None)
+    elif team._openmp() is None:
+        pytest.skip("torch's threads are not libgomp's here")
     case, found = CASES["lif"], []
     i = draw(case, (5, 64, 1000), 5, per_neuron=False)
     for count in (1, 2, 5):
@@ -105,6 +113,32 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in found[1:]:
         for got, want in zip(other, found[0], strict=True):
             same(got, want, "threads")
+
+
+@pytest.mark.parametrize("whose", ["torch's", "Python's"])
+def test_a_job_is_done_by_as_many_threads_as_were_asked_for(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if whose == "Python's":
+        monkeypatch.setattr(team, "_openmp", lambda: None)
+    elif team._openmp() is None:
+        pytest.skip("torch's threads are not libgomp's here")
+    wait = threading.Barrier(3, timeout=30)
+    seen: list[int] = []
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    def work(job: int) -> None:
+        wait.wait()  # breaks where there are fewer
+        seen.append(job)
+
+    class Compiled:
+        address = ctypes.cast(work, ctypes.c_void_p).value
+
+    team.run(team.Kernel(Compiled()), 77, 3)
+    assert seen == [77] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux" or "+" not in torch.__version__, reason="not one of torch's Linux wheels")
+def test_torchs_own_threads_are_found() -> None:
+    assert team._openmp() is not None
 
 
 SMOOTH = [
@@ -134,14 +168,14 @@ def test_backward_passes_gradcheck(backend: str, surrogate: str, name: str) -> N
 def test_steps_are_the_integrals_of_the_bumps(surrogate: str) -> None:
     z = torch.linspace(-90, 90, 401, dtype=torch.float64).requires_grad_()
     (slope,) = torch.autograd.grad(STEPS[surrogate](z).sum(), z)
-    torch.testing.assert_close(BUMPS[surrogate](z.detach()), slope)
+    torch.testing.assert_close(BUMPS[surrogate](z.detach() * UNITS[surrogate]), slope)
 
 
 def test_our_exponential() -> None:
-    a = torch.linspace(0, 90, 100001)
-    want = torch.exp(-a.double().clamp(max=87))
-    assert ((exp_minus(a) - want).abs() / want).max() < 2.0**-22
-    assert exp_minus(torch.tensor([0.0])).item() == 1 and exp_minus(torch.tensor([float("nan")])).isnan()
+    y = torch.linspace(0, 130, 100001)
+    want = torch.exp2(-y.double().clamp(max=125))
+    assert ((exp2_minus(y) - want).abs() / want).max() < 2.0**-22
+    assert exp2_minus(torch.tensor([0.0])).item() == 1 and exp2_minus(torch.tensor([float("nan")])).isnan()
 
 
 def test_torch_checks_the_operator() -> None:

@@ -224,7 +224,7 @@ def test_children_after_threads(method: str, monkeypatch: pytest.MonkeyPatch) ->
     x = drive(7, 1000)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     want = nd.nn.LIF(0.9, 0.7)(x)
-    assert want.any() and cpu._pool.cache_info().currsize > 0
+    assert want.any()
     context = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     child = context.Process(target=_child, args=(x.numpy(), theirs))

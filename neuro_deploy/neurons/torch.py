@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import InputError
 from . import fused
+from .fused.plain import slopes
 from .fused.surrogate import BUMPS
 from .parameters import FINITE, INSIDE, LEAK, Leak, Parameter, Positive, learned, parameter
 
@@ -105,20 +106,11 @@ class _Rounds(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         h, theta, alpha = ctx.saved_tensors
-        bump = SURROGATES[ctx.surrogate]
         _, of_theta, of_alpha, *_ = ctx.needs_input_grad
-        slope, tilt, weight = (torch.zeros_like(h) for _ in range(3))
-        for k in range(1, ctx.circulations + 1):
-            x = h - theta * k
-            height = bump(alpha * x)
-            slope += height
-            if of_alpha:
-                tilt += x * height
-            if of_theta:
-                weight += height * k
-        gtheta = -(grad * (alpha * weight)).sum_to_size(theta.shape) if of_theta else None
+        slope, tilt, weight = slopes(h, theta, alpha, ctx.circulations, ctx.surrogate)
+        gtheta = -(grad * weight).sum_to_size(theta.shape) if of_theta else None
         galpha = (grad * tilt).sum(dtype=torch.float64).to(alpha.dtype) if of_alpha else None
-        return grad * (alpha * slope), gtheta, galpha, None, None
+        return grad * slope, gtheta, galpha, None, None
 
 
 def rounds(h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
@@ -208,7 +200,7 @@ class Neuron(nn.Module, ABC):
 
     def _values(self) -> Iterator[tuple[str, Tensor]]:
         """Names and values of the parameters, those that are learned too."""
-        yield from self.named_buffers(recurse=False)
+        yield from ((name, value) for name, value in self._buffers.items() if value is not None)
         yield from ((name, getattr(self, name)) for name in getattr(self, "parametrizations", ()))
 
     def extra_repr(self) -> str:
@@ -266,6 +258,13 @@ class SpikingNeuron(Neuron):
 
     theta: Tensor
     fused_fire: ClassVar[Callable[..., tuple[Tensor, Tensor]] | None] = None
+    _fusible: ClassVar[bool] = False
+    """True if a kind fires by the fused neuron's equations, and changes nothing of what is around them."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        around = all(getattr(cls, name) is getattr(SpikingNeuron, name) for name in OVER_TIME)
+        cls._fusible = cls.fire is cls.fused_fire and around
 
     def __init__(
         self,
@@ -308,7 +307,10 @@ class SpikingNeuron(Neuron):
     def sharpness(self, steps: int) -> Tensor:
         """alpha of each step, (steps,); the last one goes on."""
         alpha = self.alpha
-        if len(alpha) == 1:
+        given = alpha.shape[0]
+        if given == steps:
+            return alpha
+        if given == 1:
             return alpha.expand(steps)
         return torch.cat([alpha[:steps], alpha[-1:].expand(max(0, steps - len(alpha)))])
 
@@ -322,6 +324,11 @@ class SpikingNeuron(Neuron):
         A kind that has them says so here, and keeps the `fire` that they are true of as `fused_fire`.
         """
         return None
+
+    def values(self) -> dict[str, Tensor | None]:
+        """The fused neuron's parameters, by name; None: the population has no such thing."""
+        there, learns = self._buffers, getattr(self, "parametrizations", ())
+        return {n: there[n] if n in there else getattr(self, n) if n in learns else None for n in fused.PARAMETERS}
 
     def forward(self, x: Tensor) -> Tensor:
         """Spikes (T, B, *shape), by the fused neuron where it has a kernel, else step by step: the same, bit for bit.
@@ -340,11 +347,10 @@ class SpikingNeuron(Neuron):
     def _call(self, x: Tensor) -> tuple[fused.Inputs, fused.Form] | None:
         """What the fused neuron takes, or None where step by step is the way."""
         self._check(x)
-        own = type(self)
-        if own.fire is not own.fused_fire or any(getattr(own, n) is not getattr(SpikingNeuron, n) for n in OVER_TIME):
+        if not self._fusible or self.beta.dtype != torch.float32:
             return None
         found = self.equations()
-        if found is None or self.beta.dtype != torch.float32:
+        if found is None:
             return None
         form, parameters = found
         if any(p is not None and p.requires_grad for name, p in parameters.items() if name not in fused.LEARNED):

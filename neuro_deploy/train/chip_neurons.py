@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..fixed import Registers
-from ..neurons.torch import SURROGATES
+from ..neurons.fused.plain import slopes
 from .chip_arithmetic import ACCUMULATOR
 
 
@@ -149,13 +149,7 @@ class _Side(NamedTuple):
 
 def _side(dynamics: Dynamics, alpha: Tensor, h: Tensor, theta: Tensor, most: int, taken: Tensor) -> _Side:
     """ds/dh and ds/dalpha of one side; h: (T, B, N) in float units, theta and taken too."""
-    bump, sharp = SURROGATES[dynamics.surrogate], alpha[:, None, None]
-    slope, tilt = torch.zeros_like(h), torch.zeros_like(h)
-    for k in range(1, most + 1):
-        x = h - theta * k
-        height = bump(sharp * x)
-        slope += sharp * height
-        tilt += x * height
+    slope, tilt, _ = slopes(h, theta, alpha[:, None, None], most, dynamics.surrogate)
     return _Side(slope, tilt, taken)
 
 

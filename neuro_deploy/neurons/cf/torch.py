@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..base import FloatNeuron
-from ..fused import PARAMETERS, Form
+from ..fused import Form
 from ..parameters import (
     NOT_NEGATIVE,
     Parameter,
@@ -134,7 +134,7 @@ class CirculateFire(SpikingNeuron):
         form = Form(
             self.circulations, self.circulations_neg, self.reset == "hard", self.detach_reset, self.surrogate, False
         )
-        values = {name: getattr(self, name, None) for name in PARAMETERS}
+        values = self.values()
         return form, values if self.circulations_neg else values | {"theta_neg": None}
 
     def extra_repr(self) -> str:

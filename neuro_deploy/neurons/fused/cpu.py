@@ -1,39 +1,34 @@
-"""The fused neuron on the CPU: blocks of neurons, threads of our own, outputs from memory that is used again.
-
-Threads are Python's, one for each that torch would take (torch.get_num_threads), since Numba's and OpenMP's do not
-survive a fork; a forked child makes its own.
-"""
+"""The fused neuron on the CPU: blocks of neurons that threads take one by one, outputs from memory used again."""
 
 from __future__ import annotations
 
+import ctypes
 import math
-import os
+import operator
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import team
 from .cpu_kernels import Flags, Wanted, backward_kernel, forward_kernel
+from .cpu_pieces import LENGTH, WORK
 from .cpu_pieces import ROW as BLOCK
-from .cpu_pieces import WORK
-from .form import LEARNED, PARAMETERS, Form, Inputs, Outputs, Sums
+from .form import PARAMETERS, Form, Inputs, Outputs, Sums
 from .memory import empty
 
 Array = NDArray[Any]
-Scratch = tuple[Array, Array]
 TRAIL = 1 << 17
 """Floats of potentials that a block may keep in the backward pass: half of a core's second-level cache."""
-LEAST_BLOCK, LANES = 256, 64
-WORTH = 1 << 15
+LEAST_BLOCK = 256
+WORTH = 1 << 16
 """Neurons times steps that a thread must have to be worth waking."""
-SHARES = 4
-"""Pieces of work for each thread."""
+THETA_RESET = PARAMETERS.index("theta_reset")
 SURROGATE = {"sigmoid": 0, "triangle": 1, "arctan": 2}
 
 
@@ -44,87 +39,85 @@ MET: set[Flags] = set()
 OWN = threading.local()
 
 
+def _scratch(size: int) -> int:
+    """The address of `size` bytes, this thread's own, until it asks again."""
+    kept: tuple[int, int, Any] = getattr(OWN, "kept", (0, 0, None))
+    if kept[0] < size:
+        memory = np.zeros(size, np.uint8)  # not empty: what is not a number slows arithmetic down
+        kept = OWN.kept = (size, memory.ctypes.data, memory)
+    return kept[1]
+
+
+class _Cut(NamedTuple):
+    """How a population is cut: see cpu_kernels.py."""
+
+    blocks: int
+    period: int
+    pieces: int
+    width: int
+    columns: int
+
+
 @cache
-def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "fused-neuron")
-
-
-def _scratch(dtype: np.dtype[Any], trail: int) -> Scratch:
-    """This thread's own: WORK numbers, and `trail` or more."""
-    found: dict[np.dtype[Any], Scratch] = OWN.__dict__.setdefault("arrays", {})
-    if dtype not in found or found[dtype][1].size < trail:
-        found[dtype] = np.zeros(WORK, dtype), np.zeros(trail, dtype)
-    return found[dtype]
-
-
-def _share(work: Callable[[int, int, Scratch], None], blocks: int, size: int, dtype: np.dtype[Any], trail: int) -> None:
-    """Do blocks 0 .. blocks-1, by as many threads as are worth it.  work(first, last, the thread's own scratch)."""
-    count = min(torch.get_num_threads(), blocks, max(1, size // WORTH))
-    each = blocks if count == 1 else max(1, blocks // (SHARES * count))
-    starts = iter(range(0, blocks, each))
-
-    def some() -> None:
-        own = _scratch(dtype, trail)
-        for first in starts:
-            work(first, min(first + each, blocks), own)
-
-    others = [_pool(os.getpid(), count - 1).submit(some) for _ in range(count - 1)]
-    try:
-        some()
-    finally:
-        for other in others:
-            if not other.cancel():  # it has begun: torch's idle threads, which spin, may have kept its core until now
-                other.result()
+def _cut(size: int, neurons: int, scalar: bool, most: int) -> _Cut:
+    if scalar:
+        return _Cut(-(-size // most), most, 1, most, 1)
+    if neurons <= most:
+        period = most // neurons * neurons
+        return _Cut(-(-size // period), period, 1, period, period)
+    pieces = -(-neurons // most)
+    return _Cut(size // neurons * pieces, neurons, pieces, -(-neurons // pieces), neurons)
 
 
 class _Job:
-    """What both passes need: arrays (T, M), the table of parameters, the blocks and the kernel's constants."""
+    """What both passes need."""
 
     def __init__(self, i: Inputs, form: Form, most: int) -> None:
-        self.dtype = _dtype(i)
-        self.shape = tuple(i.x.shape)
-        self.steps, self.size = self.shape[0], math.prod(self.shape[1:])
-        self.x = _array(i.x.to(i.beta.dtype)).reshape(self.steps, self.size)
-        self.alpha = _array(i.alpha)
+        shape = self.shape = i.x.shape
+        self.steps, self.size, neurons = shape[0], math.prod(shape[1:]), math.prod(shape[2:])
+        self.wide = i.beta.dtype == torch.float64
         self.flags = _flags(i, form)
-        self.v0, self.u0 = (self._start(value, self.flags.start) for value in (i.v0, i.u0))
-        self.table, period, self.width, pieces = _table(i, math.prod(self.shape[2:]), most)
-        self.blocks = -(-self.size // period) * pieces
-        self.span = (period, pieces, self.width)
+        self.x = (i.x if i.x.dtype == i.beta.dtype else i.x.to(i.beta.dtype)).contiguous()
+        self.alpha = i.alpha.contiguous()
+        self.starts = [self._start(value) for value in (i.v0, i.u0)] if self.flags.start else [None, None]
+        self.cut = _cut(self.size, neurons, self.flags.scalar, most)
+        self.table = _table(i, neurons, self.flags.scalar, self.cut.columns)
         MET.add(self.flags)
 
-    def _start(self, value: Tensor | None, given: bool) -> Array:
-        if value is None:
-            return np.zeros(self.size if given else 0, self.dtype)
-        return _array(value).reshape(self.size)
+    def _start(self, value: Tensor | None) -> Tensor:
+        return self.x.new_zeros(self.shape[1:]) if value is None else value.contiguous()
 
-    def rows(self, wanted: bool) -> Array:
-        """A new array (T, M), or one that stands for it."""
-        return empty((self.steps, self.size), self.dtype) if wanted else np.empty((self.steps, 0), self.dtype)
+    def like_x(self) -> Tensor:
+        return torch.from_numpy(empty(tuple(self.shape), np.float64 if self.wide else np.float32))
 
-    def given(self, grad: Tensor | None) -> Array:
-        """A gradient (T, M)."""
-        return self.rows(False) if grad is None else _array(grad.to_dense()).reshape(self.steps, self.size)
+    def run(self, kernel: team.Kernel, *arrays: Tensor | None) -> None:
+        """Let threads run the kernel.  arrays: its own, after x, v0, u0, parameters and alpha."""
+        cut = self.cut
+        each = (WORK + self.steps * cut.width) * (8 if self.wide else 4)
+        count = min(torch.get_num_threads(), cut.blocks, max(1, self.steps * self.size // WORTH))
+        table = ctypes.addressof(self.table) if isinstance(self.table, ctypes.Array) else self.table.data_ptr()
+        first = [0 if a is None else a.data_ptr() for a in (self.x, *self.starts)]
+        job = (ctypes.c_int64 * LENGTH)(
+            0, 0, cut.blocks, self.steps, self.size, cut.period, cut.pieces, cut.width, cut.columns,
+            _scratch(count * each), each, *first, table, self.alpha.data_ptr(),
+            *[0 if a is None else a.data_ptr() for a in arrays],
+        )  # fmt: skip
+        team.run(kernel, ctypes.addressof(job), count)
 
-    def tensor(self, values: Array, shape: tuple[int, ...] | None = None) -> Tensor:
-        return torch.from_numpy(values).reshape(self.shape if shape is None else shape)
 
-
-def _dtype(i: Inputs) -> np.dtype[Any]:
-    return np.dtype(np.float32 if i.beta.dtype == torch.float32 else np.float64)
+parameters = operator.attrgetter(*PARAMETERS)
 
 
 def _scalar(i: Inputs) -> bool:
     """True if all parameters are one number for the population."""
-    values = (getattr(i, name) for name in PARAMETERS)
-    return all(v is None or v.numel() == 1 for v in values)
+    return all(value is None or value.numel() == 1 for value in parameters(i))
 
 
 def _flags(i: Inputs, form: Form) -> Flags:
     return Flags(
         form.circulations, form.circulations_neg, form.hard, form.detach, SURROGATE[form.surrogate], form.smooth,
         i.theta_reset is not None, i.v_reset is not None, i.drift is not None, i.beta_syn is not None,
-        _scalar(i), i.v0 is not None or i.u0 is not None, _dtype(i) == np.float64,
+        _scalar(i), i.v0 is not None or i.u0 is not None, i.beta.dtype == torch.float64,
     )  # fmt: skip
 
 
@@ -133,61 +126,41 @@ def met(i: Inputs, form: Form) -> bool:
     return _flags(i, form) in MET
 
 
-def _array(value: Tensor) -> Array:
-    found: Array = value.detach().contiguous().numpy()
-    return found
-
-
-def _table(i: Inputs, neurons: int, most: int) -> tuple[Array, int, int, int]:
-    """The parameters (7, period), how often they repeat along M, the width of blocks, and how many a period has."""
-    dtype = _dtype(i)
-    values = [getattr(i, name) for name in PARAMETERS]
-    values = [i.theta if v is None and name == "theta_reset" else v for name, v in zip(PARAMETERS, values, strict=True)]
-    if _scalar(i):
-        return np.array([[0.0 if v is None else v.item()] for v in values], dtype), most, most, 1
-    rows = [0.0 if v is None else _array(v).reshape(-1) for v in values]
-    once = np.stack([np.broadcast_to(row, neurons) for row in rows]).astype(dtype)
-    if neurons <= most:
-        period = most // neurons * neurons
-        return np.tile(once, most // neurons), period, period, 1
-    pieces = -(-neurons // most)
-    return once, neurons, -(-neurons // pieces), pieces
+def _table(i: Inputs, neurons: int, scalar: bool, columns: int) -> Any:
+    """The parameters (7, columns)."""
+    values = list(parameters(i))
+    if i.theta_reset is None:
+        values[THETA_RESET] = i.theta
+    if scalar:
+        numbers = [0.0 if v is None else v.item() for v in values]
+        return ((ctypes.c_float if i.beta.dtype == torch.float32 else ctypes.c_double) * len(numbers))(*numbers)
+    rows = [i.beta.new_zeros(()) if v is None else v.reshape(-1) for v in values]
+    return torch.stack([row.expand(neurons) for row in rows]).repeat(1, columns // neurons)
 
 
 def forward(i: Inputs, form: Form, watch: bool) -> Outputs:
     """As plain.forward."""
     job = _Job(i, form, BLOCK)
-    kernel = forward_kernel(job.flags, watch)
-    s, v, h, u = (job.rows(wanted) for wanted in (True, watch, watch, watch and i.beta_syn is not None))
+    wanted = (True, watch, watch, watch and i.beta_syn is not None)
+    found = Outputs(*(job.like_x() if w else None for w in wanted))
+    job.run(forward_kernel(job.flags, watch), *found)
+    return found
 
-    def work(first: int, last: int, own: Scratch) -> None:
-        kernel(job.x, job.v0, job.u0, job.table, job.alpha, s, v, h, u, own[0], first, last, *job.span)
 
-    _share(work, job.blocks, job.x.size, job.dtype, 0)
-    rest = [job.tensor(values) if values.shape[1] else None for values in (v, h, u)]
-    return Outputs(job.tensor(s), *rest)
+@cache
+def _backwards(steps: int) -> Tensor:
+    return torch.arange(steps - 1, -1, -1)
 
 
 def backward(grads: Outputs, i: Inputs, form: Form, need: Sequence[bool]) -> Sums:
     """As plain.backward."""
-    most = min(BLOCK, max(LEAST_BLOCK, TRAIL // len(i.x) // LANES * LANES))
-    job = _Job(i, form, most)
-    wants = dict(zip(LEARNED, need, strict=True))
-    parameters = ("alpha", "beta", "theta", "theta_neg")
-    kernel = backward_kernel(job.flags, Wanted(*(g is not None for g in grads), *(wants[name] for name in parameters)))
-    given = [job.given(grad) for grad in grads]
-    gx, galpha = job.rows(True), np.zeros((job.blocks, job.steps if wants["alpha"] else 0))
-    sums = [np.zeros(job.size if wants[name] else 0) for name in parameters[1:]]
-    starts = [np.empty(job.size if job.flags.start else 0, job.dtype) for _ in range(2)]
-    order = np.arange(job.steps - 1, -1, -1)
-
-    def work(first: int, last: int, own: Scratch) -> None:
-        kernel(
-            *given, job.x, job.v0, job.u0, job.table, job.alpha, gx, galpha, *sums, *starts,
-            *own, order, first, last, *job.span,
-        )  # fmt: skip
-
-    _share(work, job.blocks, job.x.size, job.dtype, job.steps * job.width)
-    each = [job.tensor(values, job.shape[1:]) if values.size else None for values in (*sums, *starts)]
-    alpha = torch.from_numpy(galpha.sum(0)) if wants["alpha"] else None
-    return Sums(job.tensor(gx), alpha, *each)
+    job = _Job(i, form, min(BLOCK, max(LEAST_BLOCK, TRAIL // len(i.x) // 64 * 64)))
+    _, alpha, beta, theta, theta_neg, _, _ = need
+    given = [None if g is None else (g if g.layout == torch.strided else g.to_dense()).contiguous() for g in grads]
+    gx = job.like_x()
+    galpha = torch.empty((job.cut.blocks, job.steps), dtype=torch.float64) if alpha else None
+    over_time = [torch.zeros(job.shape[1:], dtype=torch.float64) if w else None for w in (beta, theta, theta_neg)]
+    starts = [None if start is None else torch.empty_like(start) for start in job.starts]
+    wanted = Wanted._make([*(g is not None for g in grads), alpha, beta, theta, theta_neg])
+    job.run(backward_kernel(job.flags, wanted), *given, gx, galpha, *over_time, *starts, _backwards(job.steps))
+    return Sums(gx, None if galpha is None else galpha.sum(0), *over_time, *starts)

@@ -15,15 +15,11 @@ import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numpy.typing import NDArray
 
-from .surrogate import LARGEST, TAYLOR
-from .surrogate import LN2_HIGH as HIGH
-from .surrogate import LN2_LOW as LOW
-from .surrogate import LOG2E as LOG
+from .surrogate import EXP2, LARGEST, UNITS
 from .surrogate import MAGIC as ROUNDER
 
-Array = NDArray[Any]
+Pointer = Any
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
 ROW = 4096
@@ -31,13 +27,20 @@ ROW = 4096
 V, U, TERM, TABLE = 0, ROW, 2 * ROW, 3 * ROW
 """Where rows of `work` begin: the potential and the current (backward: their gradients), terms of a sum, parameters."""
 WORK = 10 * ROW
+BLOCK_NOW, SLOT, BLOCKS, STEPS, SIZE, PERIOD, PIECES, WIDTH, COLUMNS, SCRATCH, EACH, ADDRESSES = range(12)
+"""Where a job says: the next block that nobody has, the next slot of scratch; how many blocks, steps and neurons (see
+cpu_kernels.py); the table's columns; the address of all scratch and the bytes of a slot; addresses from here on."""
+LENGTH = ADDRESSES + 17
+X, V0, U0, PARAMETERS, ALPHA, FIRST = range(6)
+"""A job's arrays; from FIRST on those that only one of the kernels has."""
 VERSION = zlib.crc32(Path(__file__).read_bytes())
 """Of this file's text: a constant of every kernel, since Numba's cache looks at the kernel's own file alone."""
 
 f32 = np.float32
-MAGIC, LOG2E, LN2_HIGH, LN2_LOW = f32(ROUNDER), f32(LOG), f32(HIGH), f32(LOW)
-C6, C5, C4, C3, C2 = (f32(c) for c in TAYLOR)
-ZERO, HALF, ONE, MOST, HALF_PI, PI = f32(0), f32(0.5), f32(1), f32(LARGEST), f32(0.5 * math.pi), math.pi
+MAGIC, FAR = f32(ROUNDER), f32(LARGEST)
+UNIT = tuple(UNITS.values())
+C1, C2, C3, C4, C5 = (f32(c) for c in EXP2)
+ZERO, HALF, ONE, HALF_PI, PI = f32(0), f32(0.5), f32(1), f32(0.5 * math.pi), math.pi
 
 
 def inlined(function: F) -> F:
@@ -45,12 +48,12 @@ def inlined(function: F) -> F:
     return cast(F, njit(inline="always", **OPTIONS)(function))
 
 
-def compiled(function: F, **more: Any) -> F:
-    """Compile a function; without a cache where no folder for it can be written."""
+def compiled(by: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
+    """Compile a function by njit or cfunc; without a cache where no folder for it can be written."""
     try:
-        return cast(F, njit(cache=True, **OPTIONS, **more)(function))
+        return by(cache=True, **OPTIONS, **more)(function)
     except RuntimeError:
-        return cast(F, njit(**OPTIONS, **more)(function))
+        return by(**OPTIONS, **more)(function)
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
@@ -59,66 +62,84 @@ def intrinsic(function: Callable[..., Any]) -> Any:
 
 
 @intrinsic
-def power_of_two(typing: Any, n: Any) -> Any:
-    """2^n, float32, by its bits.  n: int32 in -126 .. 127."""
+def halved(typing: Any, p: Any, m: Any) -> Any:
+    """p * 2^-n, float32, by its bits, m being MAGIC + n.  p: in 1/2 .. 2; n: in 0 .. 125."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         i32 = ir.IntType(32)
-        bits = builder.shl(builder.add(arguments[0], ir.Constant(i32, 127)), ir.Constant(i32, 23))
-        return builder.bitcast(bits, ir.FloatType())
+        bits, shift = (builder.bitcast(a, i32) for a in arguments)
+        return builder.bitcast(builder.sub(bits, builder.shl(shift, ir.Constant(i32, 23))), ir.FloatType())
 
-    return types.float32(types.int32), generate
-
-
-@intrinsic
-def peek(typing: Any, array: Any, i: Any) -> Any:
-    """array[i] of a contiguous view, i >= 0: without a look at i's sign, which would keep loops from being vectors."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load(builder.gep(data, [arguments[1]]))
-
-    return array.dtype(array, types.int64), generate
+    return types.float32(types.float32, types.float32), generate
 
 
 @intrinsic
-def poke(typing: Any, array: Any, i: Any, value: Any) -> Any:
-    """array[i] = value, likewise."""
+def pointer(typing: Any, address: Any, dtype: Any) -> Any:
+    """A pointer to numbers of this type, from an address, int64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        stored = context.cast(builder, arguments[2], signature.args[2], signature.args[0].dtype)
-        builder.store(stored, builder.gep(data, [arguments[1]]))
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(dtype.dtype)(types.int64, dtype), generate  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def ahead(typing: Any, pointer: Any, n: Any) -> Any:
+    """The pointer, n numbers further."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def fetch(typing: Any, pointer: Any) -> Any:
+    """Ask for the cache line there."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        i32, i8 = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [i8], kind)
+        builder.call(function, [builder.bitcast(arguments[0], i8), *(ir.Constant(i32, n) for n in (0, 3, 1))])
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, value), generate
+    return types.void(pointer), generate
+
+
+@intrinsic
+def taken(typing: Any, pointer: Any) -> Any:
+    """The number there, which is one more afterwards, for whoever of the threads comes next."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", arguments[0], ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(pointer), generate
 
 
 @inlined
-def exp_minus(a: Any, wide: bool) -> Any:
-    """surrogate.exp_minus."""
-    a = MOST if a > MOST else a
+def exp2_minus(y: Any, wide: bool) -> Any:
+    """surrogate.exp2_minus."""
     if wide:
-        return math.exp(-a)
-    n = (a * LOG2E + MAGIC) - MAGIC
-    r = (n * LN2_HIGH - a) + n * LN2_LOW
-    p = ((((r * C6 + C5) * r + C4) * r + C3) * r + C2) * r
-    p = (p * r + r) + ONE
-    return p * power_of_two(np.int32(-n))
+        return math.exp2(-y)
+    y = FAR if y > FAR else y
+    m = y + MAGIC
+    r = (m - MAGIC) - y
+    p = ((((r * C5 + C4) * r + C3) * r + C2) * r + C1) * r + ONE
+    return halved(p, m)
 
 
 @inlined
-def bump(z: Any, surrogate: int, wide: bool) -> Any:
-    """F'(z)."""
+def bump(y: Any, surrogate: int, wide: bool) -> Any:
+    """surrogate.BUMPS."""
     if surrogate == 0:
-        e = exp_minus(abs(z), wide)
+        e = exp2_minus(abs(y), wide)
         d = e + ONE
         height = e / (d * d)
     elif surrogate == 1:
-        y = ONE - abs(z)
-        height = ZERO if y < ZERO else y
+        d = ONE - abs(y)
+        height = ZERO if d < ZERO else d
     else:
-        y = z * HALF_PI
         height = HALF / (y * y + ONE)
     return height
 
@@ -167,50 +188,78 @@ def left(h: Any, up: Any, down: Any, theta_neg: Any, taken: Any, v_reset: Any, f
 def slopes(h: Any, theta: Any, alpha: Any, most: int, surrogate: int, wide: bool) -> Any:
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = ZERO, ZERO, ZERO
+    sharp = alpha * UNIT[surrogate] if wide else alpha * f32(UNIT[surrogate])
+    reach = sharp * h
     for k in range(1, most + 1):
-        z = h - theta * f32(k)
-        height = bump(alpha * z, surrogate, wide)
-        slope += height
-        tilt += z * height
-        weight += height * f32(k)
+        level = theta * f32(k)
+        height = bump(reach - sharp * level, surrogate, wide)
+        slope = height if k == 1 else slope + height
+        tilt = (h - level) * height if k == 1 else tilt + (h - level) * height
+        weight = height if k == 1 else weight + height * f32(k)
     return alpha * slope, tilt, alpha * weight
 
 
-def _total(values: Array, n: int) -> float:
-    """The sum of the first n numbers of a flat array, in float64, in any order."""
+def _total(values: Pointer, n: int) -> float:
+    """The sum of the first n numbers, in float64, in any order."""
     total = 0.0
     for i in range(n):
-        total += np.float64(peek(values, i))
+        total += np.float64(values[i])
     return total
 
 
-total = compiled(_total, fastmath={"reassoc", "nsz"})
+total = compiled(njit, _total, fastmath={"reassoc", "nsz"})
 
 
 @inlined
-def place(block: int, size: int, period: int, pieces: int, width: int) -> Any:
+def array(job: Pointer, k: int, dtype: Any) -> Any:
+    """The job's array k."""
+    return pointer(job[ADDRESSES + k], dtype)
+
+
+@inlined
+def scratch(job: Pointer, dtype: Any) -> Any:
+    """A thread's own rows and trail, in a slot that it takes."""
+    rows = pointer(job[SCRATCH] + taken(ahead(job, SLOT)) * job[EACH], dtype)
+    return rows, ahead(rows, WORK)
+
+
+@inlined
+def place(block: int, job: Pointer) -> Any:
     """A block's first neuron, its number of neurons, and where they are in the table."""
-    row, offset = block // pieces, block % pieces * width
-    low = row * period + offset
-    return low, min(low + width, (row + 1) * period, size) - low, offset
+    row, offset = block // job[PIECES], block % job[PIECES] * job[WIDTH]
+    low = row * job[PERIOD] + offset
+    return low, min(low + job[WIDTH], (row + 1) * job[PERIOD], job[SIZE]) - low, offset
 
 
 @inlined
-def begin(work: Array, table: Array, v0: Array, u0: Array, low: int, n: int, offset: int, f: Any) -> None:
-    """Fill the rows of `work` for a block."""
-    scalar, start = f
+def begin(work: Pointer, v0: Pointer, u0: Pointer, low: int, n: int, start: bool) -> None:
+    """Potentials and currents of a block before the first step."""
+    u = ahead(work, U)
     for i in range(n):
-        poke(work, V + i, v0[low + i] if start else ZERO)
-        poke(work, U + i, u0[low + i] if start else ZERO)
-    if not scalar:
-        for r in range(7):
-            for i in range(n):
-                poke(work, TABLE + r * ROW + i, table[r, offset + i])
+        work[i] = v0[low + i] if start else ZERO
+        u[i] = u0[low + i] if start else ZERO
 
 
 @inlined
-def at(work: Array, i: int) -> Any:
+def heads(table: Pointer, width: int) -> Any:
+    """A pointer to each row of a table."""
+    return (
+        table, ahead(table, width), ahead(table, 2 * width), ahead(table, 3 * width), ahead(table, 4 * width),
+        ahead(table, 5 * width), ahead(table, 6 * width),
+    )  # fmt: skip
+
+
+@inlined
+def columns(work: Pointer, table: Pointer, width: int, n: int, offset: int) -> Any:
+    """A block's parameters, a pointer for each; they are copied, so that what is written cannot be among them."""
+    for r in range(7):
+        there, here = ahead(table, r * width + offset), ahead(work, TABLE + r * ROW)
+        for i in range(n):
+            here[i] = there[i]
+    return heads(ahead(work, TABLE), ROW)
+
+
+@inlined
+def at(p: Any, i: int) -> Any:
     """All parameters of a neuron."""
-    b, th, tn = peek(work, TABLE + i), peek(work, TABLE + ROW + i), peek(work, TABLE + 2 * ROW + i)
-    tr, vr = peek(work, TABLE + 3 * ROW + i), peek(work, TABLE + 4 * ROW + i)
-    return b, th, tn, tr, vr, peek(work, TABLE + 5 * ROW + i), peek(work, TABLE + 6 * ROW + i)
+    return p[0][i], p[1][i], p[2][i], p[3][i], p[4][i], p[5][i], p[6][i]

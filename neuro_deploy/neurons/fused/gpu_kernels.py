@@ -13,31 +13,29 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .surrogate import LARGEST, LN2_HIGH, LN2_LOW, LOG2E, MAGIC, TAYLOR
+from .surrogate import EXP2, LARGEST, MAGIC, UNITS
 
-_MAGIC, _LOG2E, _HIGH, _LOW, _LARGEST = (tl.constexpr(c) for c in (MAGIC, LOG2E, LN2_HIGH, LN2_LOW, LARGEST))
-_C6, _C5, _C4, _C3, _C2 = (tl.constexpr(c) for c in TAYLOR)
-_HALF_PI = tl.constexpr(1.5707963267948966)
+_MAGIC, _LARGEST = tl.constexpr(MAGIC), tl.constexpr(LARGEST)
+_C1, _C2, _C3, _C4, _C5 = (tl.constexpr(c) for c in EXP2)
+_LOG2E, _HALF_PI = tl.constexpr(UNITS["sigmoid"]), tl.constexpr(UNITS["arctan"])
 
 
 @triton.jit
-def bump(z, SURROGATE: tl.constexpr):
-    """F'(z): 0 sigmoid, 1 triangle, 2 arctan."""
+def bump(y, SURROGATE: tl.constexpr):
+    """surrogate.BUMPS: 0 sigmoid, 1 triangle, 2 arctan."""
     if SURROGATE == 0:
-        a = tl.abs(z)
+        a = tl.abs(y)
         a = tl.where(a > _LARGEST, _LARGEST, a)
-        n = (a * _LOG2E + _MAGIC) - _MAGIC
-        r = (n * _HIGH - a) + n * _LOW
-        p = ((((r * _C6 + _C5) * r + _C4) * r + _C3) * r + _C2) * r
-        p = (p * r + r) + 1.0
-        e = p * ((127 - n.to(tl.int32)) << 23).to(tl.float32, bitcast=True)
+        m = a + _MAGIC
+        r = (m - _MAGIC) - a
+        p = ((((r * _C5 + _C4) * r + _C3) * r + _C2) * r + _C1) * r + 1.0
+        e = (p.to(tl.int32, bitcast=True) - (m.to(tl.int32, bitcast=True) << 23)).to(tl.float32, bitcast=True)
         d = e + 1.0
         height = tl.div_rn(e, d * d)
     elif SURROGATE == 1:
-        y = 1.0 - tl.abs(z)
-        height = tl.where(y < 0.0, 0.0, y)
+        d = 1.0 - tl.abs(y)
+        height = tl.where(d < 0.0, 0.0, d)
     else:
-        y = z * _HALF_PI
         d = y * y + 1.0
         height = tl.div_rn(tl.full(d.shape, 0.5, tl.float32), d)
     return height
@@ -56,11 +54,13 @@ def fired(h, theta, MOST: tl.constexpr):
 def slopes(h, theta, alpha, MOST: tl.constexpr, SURROGATE: tl.constexpr):
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32)
+    sharp = alpha * (_LOG2E if SURROGATE == 0 else 1.0 if SURROGATE == 1 else _HALF_PI)
+    reach = sharp * h
     for k in tl.static_range(1, MOST + 1):
-        z = h - theta * float(k)
-        height = bump(alpha * z, SURROGATE)
+        level = theta * float(k)
+        height = bump(reach - sharp * level, SURROGATE)
         slope += height
-        tilt += z * height
+        tilt += (h - level) * height
         weight += height * float(k)
     return alpha * slope, tilt, alpha * weight
 

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 Memory = NDArray[np.uint8]
 SMALL = 1 << 16
 """Bytes below which memory is not kept."""
+ALIGNED = 64
 KEPT: int = min(1 << 30, psutil.virtual_memory().total // 16)
 
 _free: dict[int, list[Memory]] = {}
@@ -47,5 +48,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     try:
         memory = _free[size].pop()
     except (KeyError, IndexError):
-        memory = np.empty(size, np.uint8)
+        whole = np.empty(size + ALIGNED, np.uint8)
+        start = -whole.ctypes.data % ALIGNED
+        memory = whole[start : start + size]
     return np.asarray(_Lease(memory)).view(dtype).reshape(shape)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
@@ -17,12 +18,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
-from . import plain
 from .form import LEARNED, Form, Inputs, Outputs, Sums
 
 WORTH = 1 << 14
 """Neurons times steps from which a kernel that is not in the process yet is worth loading, or compiling."""
 COUNT = len(Inputs._fields)
+LEARNED_AT = [Inputs._fields.index(name) for name in LEARNED]
+PLAIN = frozenset((Tensor, Parameter, type(None)))
 
 TENSORS = "Tensor x, Tensor alpha, Tensor beta, Tensor theta, " + ", ".join(f"Tensor? {n}" for n in Inputs._fields[4:])
 FORM = "int circulations, int circulations_neg, bool hard, bool detach, str surrogate, bool smooth"
@@ -37,9 +39,11 @@ class Implementation(Protocol):
 
 def implementation(name: str, i: Inputs, form: Form) -> Implementation:
     """The implementation called `name`: "plain", "cpu", "gpu"; for "auto" the one for this device, dtype and size."""
-    name = choose(i, form) if name == "auto" else name
-    if name == "plain":
-        return cast(Implementation, plain)
+    return _module(choose(i, form) if name == "auto" else name)
+
+
+@cache
+def _module(name: str) -> Implementation:
     return cast(Implementation, importlib.import_module(f"{__package__}.{name}"))
 
 
@@ -48,10 +52,15 @@ def choose(i: Inputs, form: Form) -> str:
     if i.beta.dtype != torch.float32 or form.smooth:
         return "plain"
     if i.x.device.type == "cuda":
-        return "gpu" if find_spec("triton") else "plain"
+        return "gpu" if _triton() else "plain"
     if i.x.device.type != "cpu":
         return "plain"
     return "cpu" if i.x.numel() >= WORTH or _met(i, form) else "plain"
+
+
+@cache
+def _triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def _met(i: Inputs, form: Form) -> bool:
@@ -63,8 +72,7 @@ def _met(i: Inputs, form: Form) -> bool:
 def _fire(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     i, form, watch, backend = Inputs(*args[:COUNT]), Form(*args[COUNT:-2]), args[-2], args[-1]
     found = implementation(backend, i, form).forward(i, form, watch)
-    nothing = [i.beta.new_empty(0) for _ in found]
-    return tuple(n if t is None else t for t, n in zip(found, nothing, strict=True))  # type: ignore[return-value]
+    return tuple(i.beta.new_empty(0) if t is None else t for t in found)  # type: ignore[return-value]
 
 
 def _shapes(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -77,22 +85,24 @@ def _shapes(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _backward(*args: Any) -> list[Tensor]:
     i, form = Inputs(*args[4 : 4 + COUNT]), Form(*args[4 + COUNT : -2])
     grads = Outputs(*(g if g is not None and g.shape == i.x.shape else None for g in args[:4]))  # (0,): as None
-    need, backend = args[-2], args[-1]
-    sums = implementation(backend, i, form).backward(grads, i, form, need)
-    found = []
-    for name, wanted, total in zip(LEARNED, need, sums, strict=True):
-        like = getattr(i, name)
-        found.append(_reduced(total, like) if wanted else i.beta.new_empty(0))
-    return found
+    found = _gradients(implementation(args[-1], i, form), grads, i, form, args[-2])
+    return [i.beta.new_empty(0) if g is None else g for g in found]
+
+
+def _gradients(how: Implementation, grads: Outputs, i: Inputs, form: Form, need: Sequence[bool]) -> list[Tensor | None]:
+    """Of LEARNED; None where they are not wanted."""
+    sums = how.backward(grads, i, form, need)
+    return [_reduced(t, getattr(i, n)) if w else None for n, w, t in zip(LEARNED, need, sums, strict=True)]
 
 
 def _reduced(total: Tensor | None, like: Tensor) -> Tensor:
     """A gradient in the shape and dtype of what it belongs to.  total: (..., *like.shape); or any, for one number."""
     assert total is not None
-    if like.ndim == 0 or like.numel() == 1:
-        total = total.sum(dtype=torch.float64).reshape(like.shape) if total.shape != like.shape else total
-    while total.ndim > like.ndim:
-        total = total.sum(0, dtype=torch.float64)
+    if total.shape != like.shape:
+        if like.numel() == 1:
+            total = total.sum(dtype=torch.float64).reshape(like.shape)
+        while total.ndim > like.ndim:
+            total = total.sum(0, dtype=torch.float64)
     return total.to(like.dtype).contiguous()
 
 
@@ -105,46 +115,58 @@ def _backward_shapes(*args: Any) -> list[Tensor]:
 
 
 class _Fire(torch.autograd.Function):
-    """neuro_deploy::fire where gradients are wanted."""
+    """neuro_deploy::fire where gradients are wanted.  direct: without torch's dispatcher."""
 
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(*args[:COUNT])
-        ctx.form, ctx.backend = args[COUNT:-2], args[-1]
+    def forward(ctx: Any, direct: bool, watch: bool, backend: str, form: Form, *inputs: Any) -> Any:
+        ctx.save_for_backward(*inputs)
+        ctx.form, ctx.backend, ctx.direct = form, backend, direct
         ctx.set_materialize_grads(False)
-        return _fire(*args) if _direct(args[:COUNT]) else _below(*args)
+        return _run(direct, watch, backend, form, Inputs(*inputs))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        needs = dict(zip(Inputs._fields, ctx.needs_input_grad, strict=False))
-        need = [needs[name] for name in LEARNED]
-        tensors = (*grads, *ctx.saved_tensors)
-        found = (_backward if _direct(tensors) else BACKWARD)(*tensors, *ctx.form, need, ctx.backend)
-        by_name = {name: grad for name, grad, wanted in zip(LEARNED, found, need, strict=True) if wanted}
-        return (*(by_name.get(name) for name in Inputs._fields), *(None for _ in Form._fields), None, None)
+        wanted = ctx.needs_input_grad[4:]
+        need = [wanted[k] for k in LEARNED_AT]
+        i, form = Inputs(*ctx.saved_tensors), ctx.form
+        if ctx.direct and _direct(grads):
+            found = _gradients(implementation(ctx.backend, i, form), Outputs(*grads), i, form, need)
+        else:
+            found = BACKWARD(*grads, *i, *form, need, ctx.backend)
+        given: list[Tensor | None] = [None] * (4 + COUNT)
+        for k, grad, want in zip(LEARNED_AT, found, need, strict=True):
+            given[4 + k] = grad if want else None
+        return tuple(given)
 
 
-def _direct(tensors: Sequence[Any]) -> bool:
+def _direct(tensors: Iterable[Any]) -> bool:
     """True if nobody looks on (torch.compile, vmap, tensors of other kinds), so that torch's dispatcher, which costs as
     much as a small population, has nothing to decide."""
     return (
         not torch.compiler.is_compiling()
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._functorch.peek_interpreter_stack() is None
-        and all(t is None or type(t) in (Tensor, Parameter) for t in tensors)
+        and PLAIN.issuperset(map(type, tensors))
     )
 
 
-def _below(*args: Any) -> tuple[Tensor, ...]:
+def _run(direct: bool, watch: bool, backend: str, form: Form, i: Inputs) -> Any:
+    """The outputs; without gradients."""
+    if direct:
+        return tuple(implementation(backend, i, form).forward(i, form, watch))
     with torch._C._AutoDispatchBelowAutograd():
-        return cast(tuple[Tensor, ...], FIRE(*args))
+        return FIRE(*i, *form, watch, backend)
 
 
-def _with_gradients(*args: Any) -> tuple[Tensor, ...]:
-    if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args[:COUNT]):
-        return cast(tuple[Tensor, ...], _Fire.apply(*args))  # type: ignore[no-untyped-call]
-    return _fire(*args) if _direct(args[:COUNT]) else _below(*args)
+def _with_gradients(direct: bool, watch: bool, backend: str, form: Form, i: Inputs) -> Any:
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in i):
+        return _Fire.apply(direct, watch, backend, form, *i)  # type: ignore[no-untyped-call]
+    return _run(direct, watch, backend, form, i)
+
+
+def _autograd(*args: Any) -> Any:
+    return _with_gradients(False, args[-2], args[-1], Form(*args[COUNT:-2]), Inputs(*args[:COUNT]))
 
 
 LIBRARY: Any = torch.library.Library("neuro_deploy", "DEF")  # type: ignore[no-untyped-call]
@@ -152,7 +174,7 @@ LIBRARY.define(f"fire({TENSORS}, {FORM}, bool watch, str backend) -> (Tensor, Te
 GRADS = "Tensor? gs, Tensor? gv, Tensor? gh, Tensor? gu"
 LIBRARY.define(f"fire_backward({GRADS}, {TENSORS}, {FORM}, bool[] need, str backend) -> Tensor[]")
 LIBRARY.impl("fire", _fire, "CompositeExplicitAutograd")
-LIBRARY.impl("fire", _with_gradients, "Autograd")
+LIBRARY.impl("fire", _autograd, "Autograd")
 LIBRARY.impl("fire_backward", _backward, "CompositeExplicitAutograd")
 torch.library.register_fake("neuro_deploy::fire", _shapes, lib=LIBRARY)
 torch.library.register_fake("neuro_deploy::fire_backward", _backward_shapes, lib=LIBRARY)
@@ -166,6 +188,7 @@ def fire(i: Inputs, form: Form, watch: bool = False, backend: str = "auto") -> O
     Gradients of all four reach LEARNED; the others get none, and there are none of second order.
     backend: "auto", or an implementation by name.
     """
-    run = _with_gradients if _direct(i) else FIRE
-    s, v, h, u = run(*i, *form, watch, backend)
+    if _direct(i):
+        return Outputs(*_with_gradients(True, watch, backend, form, i))
+    s, v, h, u = FIRE(*i, *form, watch, backend)
     return Outputs(s, v, h, u if i.beta_syn is not None else None) if watch else Outputs(s, None, None, None)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .form import Form, Inputs, Outputs, Sums
-from .surrogate import BUMPS, STEPS
+from .surrogate import BUMPS, STEPS, UNITS
 
 
 def fired(h: Tensor, theta: Tensor, alpha: Tensor, most: int, form: Form) -> Tensor:
@@ -63,11 +63,13 @@ def forward(i: Inputs, form: Form, watch: bool) -> Outputs:
 def slopes(h: Tensor, theta: Tensor, alpha: Tensor, most: int, surrogate: str) -> tuple[Tensor, Tensor, Tensor]:
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = (torch.zeros_like(h) for _ in range(3))
+    sharp = alpha * UNITS[surrogate]
+    reach = sharp * h
     for k in range(1, most + 1):
-        z = h - theta * k
-        height = BUMPS[surrogate](alpha * z)
+        level = theta * k
+        height = BUMPS[surrogate](reach - sharp * level)
         slope = slope + height
-        tilt = tilt + z * height
+        tilt = tilt + (h - level) * height
         weight = weight + height * k
     return alpha * slope, tilt, alpha * weight
 

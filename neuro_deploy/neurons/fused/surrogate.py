@@ -1,7 +1,7 @@
 """Surrogate gradients in torch: bumps, and the smooth steps that they are the derivatives of.
 
-The bumps are sequences of single operations that every implementation repeats, each rounded by itself, so that
-gradients agree bit for bit in float32.
+A bump is a function of y = UNITS[name] * z.  Bumps are sequences of single operations that every implementation
+repeats, each rounded by itself, so that gradients agree bit for bit in float32.
 """
 
 from __future__ import annotations
@@ -15,42 +15,40 @@ from torch import Tensor
 
 MAGIC = 12582912.0
 """1.5 * 2^23: adding and subtracting it rounds a float32 to a whole number."""
-LOG2E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4
-"""log2(e), and ln 2 in two parts, the first of 10 bits, so that n * LN2_HIGH is exact."""
-TAYLOR = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5)
-LARGEST = 87.0
-"""e^-87 is about the smallest float32 with full precision."""
+LOG2E = 1.4426950408889634
+EXP2 = (0.6931469775987161, 0.24022242084635084, 0.055507337435742383, 0.009671512688149897, 0.0013264727247106758)
+"""2^r = 1 + EXP2[0]*r + EXP2[1]*r^2 + ... within 1e-7 for |r| <= 1/2: the least largest relative error of degree 5."""
+LARGEST = 125.0
+"""2^-125 is about the smallest float32 with full precision."""
 
 
-def exp_minus(a: Tensor) -> Tensor:
-    """e^-min(a, 87) for a >= 0.  float32: within 2 units in the last place, by n = round(a / ln 2), r = n*ln 2 - a."""
-    a = a.clamp(max=LARGEST)
-    if a.dtype != torch.float32:
-        return torch.exp(-a)
-    n = (a * LOG2E + MAGIC) - MAGIC
-    r = (n * LN2_HIGH - a) + n * LN2_LOW
-    p = r * TAYLOR[0]
-    for c in TAYLOR[1:]:
+def exp2_minus(y: Tensor) -> Tensor:
+    """2^-y for y >= 0; float32: 2^-125 at least, as 2^-n * 2^r with n = round(y), r = n - y."""
+    if y.dtype != torch.float32:
+        return torch.exp2(-y)
+    y = y.clamp(max=LARGEST)
+    m = y + MAGIC
+    r = (m - MAGIC) - y
+    p = r * EXP2[-1]
+    for c in EXP2[-2::-1]:
         p = (p + c) * r
-    p = (p * r + r) + 1.0
-    return p * ((127 - n.to(torch.int32)) << 23).view(torch.float32)
+    return ((p + 1.0).view(torch.int32) - (m.view(torch.int32) << 23)).view(torch.float32)
 
 
-def sigmoid_bump(z: Tensor) -> Tensor:
-    """e / (1 + e)^2 with e = exp(-|z|)."""
-    e = exp_minus(z.abs())
+def sigmoid_bump(y: Tensor) -> Tensor:
+    """e / (1 + e)^2 with e = 2^-|y|."""
+    e = exp2_minus(y.abs())
     d = e + 1.0
     return e / (d * d)
 
 
-def triangle_bump(z: Tensor) -> Tensor:
-    """max(1 - |z|, 0)."""
-    return torch.relu(1.0 - z.abs())
+def triangle_bump(y: Tensor) -> Tensor:
+    """max(1 - |y|, 0)."""
+    return torch.relu(1.0 - y.abs())
 
 
-def arctan_bump(z: Tensor) -> Tensor:
-    """(1/2) / (1 + (pi*z/2)^2)."""
-    y = z * (0.5 * math.pi)
+def arctan_bump(y: Tensor) -> Tensor:
+    """(1/2) / (1 + y^2)."""
     return 0.5 / (y * y + 1.0)
 
 
@@ -68,8 +66,11 @@ def arctan_step(z: Tensor) -> Tensor:
 BUMPS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {"sigmoid": sigmoid_bump, "triangle": triangle_bump, "arctan": arctan_bump}
 )
-"""Name -> F'(z), the bump of a smooth step F from 0 to 1: the logistic function, a piecewise parabola,
-arctan(pi*z/2)/pi + 1/2.  The area of each bump is 1."""
+"""Name -> F'(y / unit), the bump of a smooth step F from 0 to 1: the logistic function, a piecewise parabola,
+arctan(pi*z/2)/pi + 1/2.  The area of each bump over z is 1."""
+
+UNITS: Mapping[str, float] = MappingProxyType({"sigmoid": LOG2E, "triangle": 1.0, "arctan": 0.5 * math.pi})
+"""Name -> y / z."""
 
 STEPS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {"sigmoid": torch.sigmoid, "triangle": triangle_step, "arctan": arctan_step}
