@@ -8,8 +8,8 @@ x, so nothing but x is kept for it.
 A kernel takes the address of a job: numbers, and addresses of arrays (cpu_pieces.py, ADDRESSES).  All threads that work
 on it call the kernel with the same job, and take blocks one by one until there are none.
 
-Arrays: x, s, gx, ... (T, M), M = B*N; v0, gv0, ... (M,); the address of what is not used may be any; table (7, columns), rows
-as in form.PARAMETERS; work (WORK,), trail (T * width,): scratch of a thread; order: T-1 .. 0, from memory, since
+Arrays: x, s, gx, ... (T, M), M = B*N; v0, gv0, ... (M,); what is not used may be anywhere; table (7, columns),
+rows as in form.PARAMETERS; work (WORK,), trail (T * width,): scratch of a thread; order: T-1 .. 0, from memory, since
 LLVM computes one number at a time where it sees the loop around run backwards.  Blocks have `width` <= ROW neurons or
 fewer, and lie within one period of the table, which has `pieces` of them.
 """
