@@ -134,7 +134,13 @@ def train_on_chip(settings: Recipe, target: str, out: Path, source: Path | None,
     recipe, floats = settings.on_chip(target), settings.model_copy(update={"chip": settings.chip.in_float()})
     if resume and ((out / CHECKPOINT).exists() or not (out / FLOAT_RUN).exists()):
         open_run(out, True)
-        return train(recipe, out, resume=True, model=load_chip(out, recipe, load_dataset(recipe.data.name)), **common)
+        return train(
+            recipe,
+            out,
+            resume=True,
+            model=load_chip(out, recipe, load_dataset(recipe.data.name, recipe.data.shape)),
+            **common,
+        )
     open_run(out, False)
     if source is None:
         source = out / FLOAT_RUN

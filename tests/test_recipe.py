@@ -119,6 +119,20 @@ def test_an_override_of_a_value_is_not_code(tmp_path: Path) -> None:
         load_recipe(tmp_path / "a.toml", ["training.lr.x=3"])
 
 
+def test_samples_take_the_shape_that_a_network_needs() -> None:
+    flat, image = load_dataset("digits"), load_dataset("digits", [1, 8, 8])
+    assert image.shape == (1, 8, 8) and image.test_input(3)[0].shape == (3, 360, 1, 8, 8)
+    np.testing.assert_array_equal(image.train_x[5, 0, 2], flat.train_x[5, 16:24])
+    assert load_recipe("digits_mlp", ["data.shape=[1, 8, 8]"]).data.shape == [1, 8, 8]
+    assert load_recipe("digits_mlp").data.shape == []
+    with pytest.raises(
+        RecipeError, match=r"data\.shape: .*digits have the shape \(64,\), which does not make \(1, 8, 9\)"
+    ):
+        load_dataset("digits", [1, 8, 9])
+    with pytest.raises(RecipeError, match=r"data\.shape"):
+        load_recipe("digits_mlp", ["data.shape=[0]"])
+
+
 def test_digits() -> None:
     data = load_dataset("digits")
     assert data.train_x.shape == (1437, 64) and data.test_x.shape == (360, 64) and data.shape == (64,)

@@ -84,7 +84,7 @@ def train(
     else:
         recipe = load_recipe(recipe, overrides)
     fabric = fabric_for(device)
-    data = load_dataset(recipe.data.name)
+    data = load_dataset(recipe.data.name, recipe.data.shape)
     model = model or build(recipe, data)
     out = Path(out_dir)
     checkpoint = open_run(out, resume)

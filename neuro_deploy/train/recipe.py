@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,9 +29,13 @@ class _Strict(BaseModel):
 
 
 class DataSettings(_Strict):
-    """name: a dataset of `train.datasets.DATASETS`."""
+    """name: a dataset of `train.datasets.DATASETS`.
+
+    shape: of a sample as the network gets it ([1, 8, 8]: one channel of 8 x 8); empty: as the dataset has it.
+    """
 
     name: str
+    shape: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
 
 
 class NetworkSettings(_Strict):

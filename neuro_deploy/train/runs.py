@@ -161,7 +161,7 @@ def load_run(run_dir: str | os.PathLike[str]) -> Run:
         recipe = load_recipe(out / RECIPE)
     except NeuroDeployError as error:
         raise TrainingError(f"{out}: the run's recipe cannot be used: {error}") from error
-    data = load_dataset(recipe.data.name)
+    data = load_dataset(recipe.data.name, recipe.data.shape)
     model = load_chip(out, recipe, data) if recipe.chip.target else build(recipe, data)
     load_weights(model, load_tensors(out / WEIGHTS), out / WEIGHTS)
     return Run(recipe, model.eval(), data, metrics or {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -44,6 +46,15 @@ class Dataset:
         """Of one sample, without time and batch."""
         return self.train_x.shape[1:]
 
+    def reshaped(self, shape: tuple[int, ...]) -> Dataset:
+        """The same with samples of another shape.  Raises: RecipeError if they have another number of elements."""
+        if math.prod(shape) != math.prod(self.shape):
+            raise RecipeError(
+                f"data.shape: samples of {self.name} have the shape {self.shape}, which does not make {shape}"
+            )
+        test_x, train_x = (x.reshape(len(x), *shape) for x in (self.test_x, self.train_x))
+        return replace(self, train_x=train_x, test_x=test_x)
+
     def test_input(self, steps: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The test set as a network sees it: (T, B, *shape), and its labels (B,)."""
         return direct(self.test_x, steps), self.test_y
@@ -54,11 +65,16 @@ def direct(x: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
     return np.repeat(x[None], steps, axis=0)
 
 
-def load_dataset(name: str) -> Dataset:
-    """The dataset `name`.  Raises: RecipeError for an unknown one."""
+def load_dataset(name: str, shape: Sequence[int] = ()) -> Dataset:
+    """The dataset `name`.
+
+    shape: of a sample, where it is to be another than the dataset's own (elements stay in C order).
+    Raises: RecipeError for an unknown dataset, or a shape of another size.
+    """
     for entry in DATASETS:
         if entry.rpartition(".")[2] == name:
             module = importlib.import_module(entry if "." in entry else f"{__name__}.{entry}")
-            return cast(Dataset, module.load())
+            data = cast(Dataset, module.load())
+            return data.reshaped(tuple(shape)) if shape else data
     known = [entry.rpartition(".")[2] for entry in DATASETS]
     raise RecipeError(f"data.name: unknown dataset '{name}'; {did_you_mean(name, known)}")
