@@ -158,6 +158,7 @@ def tensors(steps: int, size: str) -> tuple[Tensor, Tensor]:
 
 def timed(steps: int, size: str, names: list[str], runs: int) -> tuple[dict[str, float], float]:
     """Median seconds of each contestant, and the triad's bandwidth, bytes a second."""
+    torch.compiler.reset()  # compiled for this shape, not for any
     x, grad = tensors(steps, size)
     a, b, c = (torch.zeros_like(grad) for _ in range(3))
     contestants = {name: made(name) for name in names}
