@@ -1,7 +1,8 @@
 # make demo   set everything up in .venv and run the whole road on real digits
 # make test   set everything up and run linters, types and the whole test suite
-# make test-ci     what continuous integration runs beside `make test`: test-frameworks and test-witness
+# make test-ci     what continuous integration runs beside `make test`: test-triton, test-frameworks and test-witness
 # make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle; drawn NIR graphs
+# make test-triton      the fused neuron's GPU kernels, in Triton's interpreter and compiled ahead of time; Linux only
 # make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
 # make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
 
@@ -9,9 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; 
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := .venv-triton
 OUT ?= demo_out
 
-.PHONY: help setup demo test test-ci test-long test-witness test-frameworks lint format types pytest clean
+.PHONY: help setup demo test test-ci test-long test-triton test-witness test-frameworks lint format types pytest clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,7 +33,7 @@ demo: setup
 
 test: lint types pytest
 
-test-ci: test-frameworks test-witness
+test-ci: test-triton test-frameworks test-witness
 
 lint: setup
 	$(BIN)/ruff check neuro_deploy tests benchmarks docs
@@ -41,10 +43,20 @@ types: setup
 	$(BIN)/mypy
 
 pytest: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -rs
 
 test-long: setup
 	$(BIN)/pytest -m long
+
+## A folder with Triton alone, where torch did not bring it.
+$(TRITON)/.ready: $(VENV)/.ready constraints.txt
+	rm -rf $(TRITON) && mkdir $(TRITON)
+	$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps -c constraints.txt --target $(TRITON) triton
+	@touch $@
+
+test-triton: $(TRITON)/.ready
+	NEURO_DEPLOY_TRITON=1 PYTHONPATH=$(CURDIR)/$(TRITON) $(BIN)/pytest tests/test_fused_gpu.py
 
 test-witness: setup
 	$(BIN)/python tests/witness/environments.py
@@ -59,4 +71,4 @@ format: setup
 	$(BIN)/ruff format neuro_deploy tests benchmarks docs
 
 clean:
-	rm -rf $(VENV) .venv-nengo .venv-brian2 .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-nengo .venv-brian2 $(TRITON) .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
