@@ -60,7 +60,8 @@ def export_nir(
     on random input and on `sample`: every spike and potential must be equal.  The result, the versions and what other
     readers would lose are in the graph's metadata (`proof`, `lost_by_others`).
 
-    model: modules of torch (Linear, BatchNorm behind Linear, Flatten, Dropout) and neuro_deploy's neurons, joined by +;
+    model: a module made of torch's Linear, Flatten and Dropout, and the neurons and layers of neuro_deploy.nn (Conv1d,
+        Conv2d, AvgPool2d, SumPool2d, Delay, Recurrent, BatchNorm behind Linear or Conv), joined by +;
         or what `fold` made of them; or what `import_nir` rebuilt or `to_chip` made, which say the following themselves
         (proven of a Chip: compiled, the file is the trained program, and what its forward pass computes is `sim`).
     dt: seconds a step.   input_shape: without time and batch.   steps: the T that it was trained for.

@@ -67,8 +67,12 @@ def test_batch_norm_takes_statistics_over_time_and_batch() -> None:
     want = (x - x.mean((0, 1))) / torch.sqrt(x.var((0, 1), unbiased=False) + norm.eps)
     torch.testing.assert_close(y, want)
     torch.testing.assert_close(norm.running_mean, 0.1 * x.mean((0, 1)))
-    with pytest.raises(InputError, match=r"expected \(T, B, 3\)"):
+    with pytest.raises(InputError, match=r"expected \(T, B, 3, \.\.\.\)"):
         norm(x[0])
+    image = torch.randn(5, 7, 3, 4, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    axes = (0, 1, 3, 4)
+    mean, variance = (v.view(3, 1, 1) for v in (image.mean(axes), image.var(axes, unbiased=False)))
+    torch.testing.assert_close(nd.nn.BatchNorm(3)(image), (image - mean) / torch.sqrt(variance + norm.eps))
 
 
 def test_mlp_names_its_layers() -> None:

@@ -153,6 +153,11 @@ def test_digits() -> None:
     [
         (["network.factory=no.such.module:net"], "cannot import 'no.such.module:net'"),
         (["network.factory=neuro_deploy.train.nets:mpl"], "cannot import"),
+        (["network.factory=mpl"], "unknown architecture 'mpl'; did you mean mlp"),
+        (
+            ["network.factory=vgg", "network.args={inputs = 64, classes = 10}"],
+            r"vgg: inputs must be \(C, L\) or \(C, H, W\), got 64; a recipe's data.shape gives",
+        ),
         (["network.args.hiden=[3]"], "network.args.hiden: .* does not take it; did you mean hidden"),
         (["network.args.neuron=cff"], "neuron 'cff' is unknown"),
         (["network.args.neuron_args.beta=2"], "beta must be within"),

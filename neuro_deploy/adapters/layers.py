@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedError, Violation
 from ..graph.nodes import Convolution, Dense, Diagonal, Flatten, Operation, Pool
-from ..train.layers import affine, flatten
+from ..train.layers import affine, convolution, flatten, pooling
 
 TITLE = "cannot convert the model"
 Shape = tuple[int, ...]
@@ -161,39 +161,11 @@ def _scale(module: Any, given: Shape, leading: int) -> nir.NIRNode:
 
 
 def _convolution(module: Any, given: Shape, leading: int) -> nir.NIRNode:
-    if module.padding_mode != "zeros":
-        raise refuse(f"padding_mode '{module.padding_mode}'; NIR pads with zeros", "train with padding_mode='zeros'")
-    weight = module.weight.detach().cpu().numpy().astype(np.float32)
-    bias = np.zeros(len(weight), np.float32)
-    if module.bias is not None:
-        bias = module.bias.detach().cpu().numpy().astype(np.float32)
-    parameters = {"weight": weight, "bias": bias, "groups": module.groups}
-    numbers = {key: getattr(module, key) for key in ("stride", "padding", "dilation")}
-    if weight.ndim == 3:
-        first = {key: value if isinstance(value, str) else value[0] for key, value in numbers.items()}
-        return nir.Conv1d(input_shape=given[-1], **parameters, **first)
-    return nir.Conv2d(input_shape=given[-2:], **parameters, **numbers)
+    return convolution(module, given, TITLE)
 
 
 def _pool(module: Any, given: Shape, leading: int) -> nir.NIRNode:
-    padding = _pair(module.padding)
-    problems = [
-        (module.ceil_mode, "ceil_mode=True", "use ceil_mode=False"),
-        (not module.count_include_pad and any(padding), "count_include_pad=False", "let the padding count"),
-        (module.divisor_override not in (None, 1), "divisor_override", "scale the weights behind it instead"),
-    ]
-    violations = [
-        Violation("", f"{what}, which NIR's pools do not have", remedy) for bad, what, remedy in problems if bad
-    ]
-    if violations:
-        raise UnsupportedError(TITLE, violations)
-    pool = nir.AvgPool2d if module.divisor_override is None else nir.SumPool2d
-    kernel, stride = _pair(module.kernel_size), _pair(module.stride)
-    return pool(kernel_size=np.array(kernel), stride=np.array(stride), padding=np.array(padding))
-
-
-def _pair(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return pooling(module, given, TITLE)
 
 
 _LAYERS: dict[type, Callable[[Any, Shape, int], nir.NIRNode]] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import nir
@@ -19,11 +19,14 @@ from ..neurons import part, spec, specs
 from ..neurons.scheme import METADATA
 from ..neurons.torch import SpikingNeuron, observe
 from ..program import Readout, default_rule
-from .fold import REMEDY, TITLE, Folded, neuron_modules
-from .layers import affine, flatten
+from .fold import Folded
+from .layers import affine, convolution, flatten, pooling
+from .timed import AvgPool2d, Conv1d, Conv2d, Delay, SumPool2d
+from .tracing import LAYERS, REMEDY, TITLE, neuron_modules
 
 Model = nn.Module | Folded
 INPUT, OUTPUT = "input", "output"
+Shape = tuple[int, ...]
 RESERVED = (
     *("schema", "version", "dt", "discretization", "reset", "fires", "rounds", "family", "kind"),
     *("steps", "input", "readout", "proof", "lost_by_others", "chip"),
@@ -136,14 +139,16 @@ def _shapes(folded: Folded, input_shape: tuple[int, ...], steps: int) -> dict[st
 
     hooks = [layer.module.register_forward_hook(note(layer.name)) for layer in folded.layers]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), observe(folded.model) as seen:
             folded.model(torch.zeros(steps, 1, *input_shape))
     except (RuntimeError, IndexError, ValueError) as error:
         raise InputError(f"the model does not accept an input of shape (T, B, *{input_shape}): {error}") from error
     finally:
         for hook in hooks:
             hook.remove()
-    return shapes
+    shapes |= {name: tuple(states.spikes.shape[2:]) for name, states in seen.items()}
+    delays = [layer for layer in folded.layers if isinstance(layer.module, Delay)]
+    return shapes | {layer.name: shapes[layer.inputs[0]] for layer in delays}
 
 
 def check_arguments(dt: float, input_shape: tuple[int, ...], input_low: float | None, input_high: float | None) -> None:
@@ -158,15 +163,16 @@ def check_arguments(dt: float, input_shape: tuple[int, ...], input_low: float | 
 
 def _check_layers(folded: Folded) -> None:
     """Raise UnsupportedError for every layer that NIR, or we, do not know, and for weights that are not finite."""
-    unknown, neurons = _layer.dispatch(object), neuron_modules()
-    violations = []
+    neurons, violations = neuron_modules(), []
     for layer in folded.layers:
         kind = type(layer.module)
-        if isinstance(layer.module, neurons) and kind not in neurons:
-            what = f"{kind.__name__} derives from a neuron, and may behave in its own way"
+        if isinstance(layer.module, (*neurons, *LAYERS)) and kind not in (*neurons, *LAYERS):
+            base = "a neuron" if isinstance(layer.module, neurons) else "a layer"
+            what = f"{kind.__name__} derives from {base}, and may behave in its own way"
             violations.append(Violation(layer.name, what, "make it a neuron kind (docs/design.md, section 5)"))
-        elif kind not in neurons and _layer.dispatch(kind) is unknown:
-            violations.append(Violation(layer.name, f"{kind.__name__} is not supported", REMEDY))
+        elif kind not in neurons and kind not in _NODES:
+            what, remedy = UNSUPPORTED.get(kind, ("is not supported", REMEDY))
+            violations.append(Violation(layer.name, f"{kind.__name__} {what}", remedy))
         for name, weights in layer.module.named_parameters():
             if bad := int((~torch.isfinite(weights)).sum()):
                 what = f"{name} holds {bad} values that are NaN or infinite"
@@ -175,26 +181,58 @@ def _check_layers(folded: Folded) -> None:
         raise UnsupportedError(TITLE, violations)
 
 
-def _node(module: nn.Module, given: tuple[int, ...], shape: tuple[int, ...], dt: float) -> nir.NIRNode:
+def _node(module: nn.Module, given: Shape, shape: Shape, dt: float) -> nir.NIRNode:
     if isinstance(module, neuron_modules()):
         for kind in specs():
             neuron = part(kind.kind, "torch").to_neuron(module, shape)
             if neuron is not None:
                 return spec(neuron.kind).write(neuron, dt)
-    return _layer(module, given)
+    return _NODES[type(module)](module, given, dt)
 
 
-@singledispatch
-def _layer(module: nn.Module, given: tuple[int, ...]) -> nir.NIRNode:
-    """The NIR node of a layer without time.  given: shape of its input, without time and batch."""
-    raise UnsupportedError(TITLE, [Violation(type(module).__name__, "is not supported", REMEDY)])
-
-
-@_layer.register
-def _linear(module: nn.Linear, given: tuple[int, ...]) -> nir.NIRNode:
+def _linear(module: Any, given: Shape, dt: float) -> nir.NIRNode:
     return affine(module)
 
 
-@_layer.register
-def _flatten(module: nn.Flatten, given: tuple[int, ...]) -> nir.NIRNode:
+def _flatten(module: Any, given: Shape, dt: float) -> nir.NIRNode:
     return flatten(module, given, 2, TITLE)
+
+
+def _convolution(module: Any, given: Shape, dt: float) -> nir.NIRNode:
+    return convolution(module, given, TITLE)
+
+
+def _pool(module: Any, given: Shape, dt: float) -> nir.NIRNode:
+    return pooling(module, given, TITLE)
+
+
+def _delay(module: Any, given: Shape, dt: float) -> nir.NIRNode:
+    return nir.Delay(delay=np.full(given, module.steps * dt))
+
+
+_NODES: Mapping[type, Callable[[Any, Shape, float], nir.NIRNode]] = MappingProxyType(
+    {
+        nn.Linear: _linear,
+        nn.Flatten: _flatten,
+        Conv1d: _convolution,
+        Conv2d: _convolution,
+        AvgPool2d: _pool,
+        SumPool2d: _pool,
+        Delay: _delay,
+    }
+)
+"""Layers that are no neurons: (module, shape of its input without time and batch, dt) -> node."""
+
+TIMELESS = (nn.Conv1d, nn.Conv2d, nn.AvgPool2d)
+MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+FORGETFUL = (nn.RNN, nn.LSTM, nn.GRU)
+UNSUPPORTED: Mapping[type, tuple[str, str]] = MappingProxyType(
+    {
+        **{k: ("takes no time axis", f"use neuro_deploy.nn.{k.__name__}, for (T, B, C, ...)") for k in TIMELESS},
+        **dict.fromkeys(MAXIMA, ("has no node in NIR", "use AvgPool2d or SumPool2d of neuro_deploy.nn, or a stride")),
+        **dict.fromkeys(FORGETFUL, ("is not supported", "use neuro_deploy.nn.Recurrent")),
+        nn.LayerNorm: ("needs the mean of each sample, which no node of NIR gives", "use neuro_deploy.nn.BatchNorm"),
+        nn.MultiheadAttention: ("multiplies and divides", "use neuro_deploy.nn.TokenAttention"),
+    }
+)
+"""Modules of torch that are often met: what is wrong with them, and what helps."""

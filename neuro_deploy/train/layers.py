@@ -38,6 +38,48 @@ def flatten(module: nn.Flatten, given: tuple[int, ...], leading: int, title: str
     return nir.Flatten(start_dim=start - leading, end_dim=last, input_type={"input": np.array(given)})
 
 
+def convolution(module: Any, given: tuple[int, ...], title: str) -> nir.NIRNode:
+    """A Conv1d or Conv2d of torch (no bias: a bias of zeros); float32.
+
+    given: shape of its input, without time and batch.   Raises: UnsupportedError (with this title).
+    """
+    if module.padding_mode != "zeros":
+        what = f"padding_mode '{module.padding_mode}'; NIR pads with zeros"
+        raise UnsupportedError(title, [Violation("", what, "train with padding_mode='zeros'")])
+    weight = module.weight.detach().cpu().numpy().astype(np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    if module.bias is not None:
+        bias = module.bias.detach().cpu().numpy().astype(np.float32)
+    parameters = {"weight": weight, "bias": bias, "groups": module.groups}
+    numbers = {key: getattr(module, key) for key in ("stride", "padding", "dilation")}
+    if weight.ndim == 3:
+        first = {key: value if isinstance(value, str) else value[0] for key, value in numbers.items()}
+        return nir.Conv1d(input_shape=given[-1], **parameters, **first)
+    return nir.Conv2d(input_shape=given[-2:], **parameters, **numbers)
+
+
+def pooling(module: Any, given: tuple[int, ...], title: str) -> nir.NIRNode:
+    """An AvgPool2d of torch; with divisor_override=1 a SumPool2d.   Raises: UnsupportedError (with this title)."""
+    padding = _pair(module.padding)
+    problems = [
+        (module.ceil_mode, "ceil_mode=True", "use ceil_mode=False"),
+        (not module.count_include_pad and any(padding), "count_include_pad=False", "let the padding count"),
+        (module.divisor_override not in (None, 1), "divisor_override", "scale the weights behind it instead"),
+    ]
+    violations = [
+        Violation("", f"{what}, which NIR's pools do not have", remedy) for bad, what, remedy in problems if bad
+    ]
+    if violations:
+        raise UnsupportedError(title, violations)
+    pool = nir.AvgPool2d if module.divisor_override is None else nir.SumPool2d
+    kernel, stride = _pair(module.kernel_size), _pair(module.stride)
+    return pool(kernel_size=np.array(kernel), stride=np.array(stride), padding=np.array(padding))
+
+
+def _pair(value: Any) -> tuple[int, ...]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
 REWEIGHTED = {
     "WeightNorm": "call torch.nn.utils.remove_weight_norm",
     "SpectralNorm": "call torch.nn.utils.remove_spectral_norm",

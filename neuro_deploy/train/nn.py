@@ -11,20 +11,36 @@ from ..neurons.li.torch import Integrator
 from ..neurons.lif.torch import LIF
 from ..neurons.torch import SURROGATES, SpikingNeuron, States, observe
 from .losses import balance_loss, decide, rate_cross_entropy, spike_count
-from .nets import BatchNorm, mlp
+from .nets import mlp, recurrent_mlp, sew_resnet, spiking_transformer, vgg
+from .nets.convolutional import Residual
+from .nets.transformer import Gate, TokenAttention
+from .timed import AvgPool2d, BatchNorm, Conv1d, Conv2d, Delay, Recurrent, SumPool2d
 
 __all__ = [
     "LIF",
     "SURROGATES",
+    "AvgPool2d",
     "BatchNorm",
     "CirculateFire",
+    "Conv1d",
+    "Conv2d",
+    "Delay",
+    "Gate",
     "Integrator",
+    "Recurrent",
+    "Residual",
     "SpikingNeuron",
     "States",
+    "SumPool2d",
+    "TokenAttention",
     "balance_loss",
     "decide",
     "mlp",
     "observe",
     "rate_cross_entropy",
+    "recurrent_mlp",
+    "sew_resnet",
     "spike_count",
+    "spiking_transformer",
+    "vgg",
 ]

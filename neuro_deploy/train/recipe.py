@@ -41,12 +41,12 @@ class DataSettings(_Strict):
 class NetworkSettings(_Strict):
     """The network, and its time.
 
-    factory: "module:function", called with steps=T and `args`; gives an nn.Module (T, B, *shape) -> (T, B, classes).
-        It is imported and run: train by recipes that you trust.
+    factory: an architecture of `train.nets.ARCHITECTURES`, or "module:function", called with steps=T and `args`; gives
+        an nn.Module (T, B, *shape) -> (T, B, classes).  A module is imported and run: train by recipes that you trust.
     steps: T, the steps that a sample is shown.   dt: seconds a step, > 0.
     """
 
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    factory: str = Field(pattern=r"^([A-Za-z_][\w.]*:)?[A-Za-z_]\w*$")
     steps: int = Field(ge=1)
     dt: float = Field(gt=0)
     args: dict[str, Any] = Field(default_factory=dict)
