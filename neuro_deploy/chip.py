@@ -35,7 +35,7 @@ from .train import Recipe, Result, Run, load_run, train
 from .train.chip import Chip
 from .train.chip_checks import check
 from .train.chip_export import graph_of_program
-from .train.datasets import load_dataset
+from .train.datasets import data_of
 from .train.export import graph_of
 from .train.fold import fold
 from .train.recipe import differences
@@ -134,13 +134,7 @@ def train_on_chip(settings: Recipe, target: str, out: Path, source: Path | None,
     recipe, floats = settings.on_chip(target), settings.model_copy(update={"chip": settings.chip.in_float()})
     if resume and ((out / CHECKPOINT).exists() or not (out / FLOAT_RUN).exists()):
         open_run(out, True)
-        return train(
-            recipe,
-            out,
-            resume=True,
-            model=load_chip(out, recipe, load_dataset(recipe.data.name, recipe.data.shape)),
-            **common,
-        )
+        return train(recipe, out, resume=True, model=load_chip(out, recipe, data_of(recipe)), **common)
     open_run(out, False)
     if source is None:
         source = out / FLOAT_RUN

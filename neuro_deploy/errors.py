@@ -33,6 +33,10 @@ class RecipeError(NeuroDeployError):
     """A training recipe is unknown or wrong."""
 
 
+class DatasetError(NeuroDeployError):
+    """A dataset is not on this machine, or cannot be had."""
+
+
 class TrainingError(NeuroDeployError):
     """A training run cannot start, go on, or be used."""
 

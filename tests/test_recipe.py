@@ -10,7 +10,7 @@ import pytest
 
 from neuro_deploy.errors import FileError, RecipeError
 from neuro_deploy.train import load_recipe, recipe_names
-from neuro_deploy.train.datasets import direct, load_dataset
+from neuro_deploy.train.datasets import about, direct, load_dataset
 from neuro_deploy.train.nets import build
 from neuro_deploy.train.recipe import Recipe, differences
 
@@ -188,7 +188,9 @@ def test_a_dataset_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
     data = load_dataset("digits")
     monkeypatch.setitem(sys.modules, "my_lab", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "my_lab.letters", SimpleNamespace(load=lambda: data))
+    monkeypatch.setitem(
+        sys.modules, "my_lab.letters", SimpleNamespace(ABOUT=about("digits"), load=lambda asked, steps: data)
+    )
     monkeypatch.setattr(datasets, "DATASETS", (*datasets.DATASETS, "my_lab.letters"))
     assert load_dataset("letters") is data
 

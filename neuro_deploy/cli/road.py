@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ def train(
     out: Path = typer.Option(..., "--out", help="Run directory: weights, recipe, metrics, a test input."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     overrides: list[str] = typer.Option([], "--set", help="section.key=value; may be given again."),
+    data: Path | None = typer.Option(
+        None, "--data", help="The dataset's files, where they are not those of the cache: a file or a folder."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the interrupted run in --out, by its own recipe."),
     chip: str = typer.Option("", "--chip", help="A target: train in its integers, so that spikes are the chip's."),
     source: Path | None = typer.Option(
@@ -48,6 +52,8 @@ def train(
     """
     from ..road import train_run
 
+    if data is not None:
+        overrides = [*overrides, f"data.path={json.dumps(str(data.resolve()))}"]
     with progress(f"training {recipe}") as update:
 
         def note(metrics: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from ..neurons.torch import SpikingNeuron, States, observe
 from ..program import save_program
 from .chip import Chip, ChipStates
 from .chip_population import ChipPopulation
-from .datasets import Dataset, load_dataset
+from .datasets import Dataset, data_of
 from .losses import balance_of, decide, rate_cross_entropy
 from .nets import build
 from .recipe import FILE as RECIPE
@@ -84,7 +84,7 @@ def train(
     else:
         recipe = load_recipe(recipe, overrides)
     fabric = fabric_for(device)
-    data = load_dataset(recipe.data.name, recipe.data.shape)
+    data = data_of(recipe)
     model = model or build(recipe, data)
     out = Path(out_dir)
     checkpoint = open_run(out, resume)
@@ -195,7 +195,7 @@ def _train_epoch(
 def _train_batch(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """One step of the optimizer; the loss () and the chosen classes (B,)."""
     settings = session.recipe.training
-    shown = x.expand(session.recipe.network.steps, *x.shape)
+    shown = session.data.shown(x, session.recipe.network.steps)
     spikes, states = _run(session.model, session.wrapped, shown, watched=settings.balance_weight > 0)
     loss = rate_cross_entropy(spikes, label, session.recipe.readout.scale, settings.label_smoothing)
     if settings.balance_weight:
@@ -223,7 +223,7 @@ def evaluate(model: nn.Module, data: Dataset, steps: int) -> tuple[float, dict[s
     model.eval()
     for part, label in zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True):
         with torch.no_grad():
-            spikes, states = _run(model, model, part.to(device).expand(steps, *part.shape))
+            spikes, states = _run(model, model, data.shown(part.to(device), steps))
         hits += int((decide(spikes).cpu() == label).sum())
         for name, state in states.items():
             sums[name] = sums.get(name, 0.0) + state.spikes.abs().float().mean().item() * len(part)

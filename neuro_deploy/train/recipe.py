@@ -28,14 +28,42 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class DataSettings(_Strict):
-    """name: a dataset of `train.datasets.DATASETS`.
+class EventSettings(_Strict):
+    """How the recordings of an event sensor become frames, one a step (see `train.datasets.coding.frames`).
 
+    window: microseconds that the T frames cover together; 0: what the dataset says.
+    max_count: events of a pixel and polarity that a frame can hold; 1 makes binary spikes.
+    pool: pixels in a row (units of SHD) and in a column that are counted as one.
+    """
+
+    window: int = Field(default=0, ge=0)
+    max_count: int = Field(default=15, ge=1, le=255)
+    pool: int = Field(default=1, ge=1)
+
+
+class DataSettings(_Strict):
+    """What the network is shown.
+
+    name: a dataset of `train.datasets.DATASETS` ('neuro_deploy datasets' lists them).
+    path: its files, where they are not those of the cache: a file or a folder, seen from the current folder.
     shape: of a sample as the network gets it ([1, 8, 8]: one channel of 8 x 8); empty: as the dataset has it.
+    coding: direct (the values themselves, at each step), rate or latency (spikes; see `train.datasets.coding`).
+    events: how recordings become frames.
+    seed: decides what is held out, and the spikes of rate coding.
+    test_share: of samples that come without a test set of their own.
+    validation: share of the training set that is held out, class by class.
+    measure: the part that accuracies are of: "test", or "validation" while settings are being chosen.
     """
 
     name: str
+    path: str = ""
     shape: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    coding: Literal["direct", "rate", "latency"] = "direct"
+    events: EventSettings = EventSettings()
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    measure: Literal["test", "validation"] = "test"
 
 
 class NetworkSettings(_Strict):

@@ -32,7 +32,7 @@ from ..files import atomic_write, write_text
 from ..program import load_program
 from ..target import load_target
 from .chip import Chip
-from .datasets import Dataset, load_dataset
+from .datasets import Dataset, data_of
 from .nets import build
 from .recipe import FILE as RECIPE
 from .recipe import Recipe, load_recipe
@@ -161,7 +161,7 @@ def load_run(run_dir: str | os.PathLike[str]) -> Run:
         recipe = load_recipe(out / RECIPE)
     except NeuroDeployError as error:
         raise TrainingError(f"{out}: the run's recipe cannot be used: {error}") from error
-    data = load_dataset(recipe.data.name, recipe.data.shape)
+    data = data_of(recipe)
     model = load_chip(out, recipe, data) if recipe.chip.target else build(recipe, data)
     load_weights(model, load_tensors(out / WEIGHTS), out / WEIGHTS)
     return Run(recipe, model.eval(), data, metrics or {})

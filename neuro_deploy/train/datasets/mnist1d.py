@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from . import Dataset
+from ..recipe import DataSettings
+from .base import About, Dataset, digest_of
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +41,18 @@ HEIGHT = 6.0
 """What the standardized curves are divided by."""
 LEVELS, LIMIT = 32, 4.0
 """Kept are multiples of 1/32 within [-4, 4]; a standard deviation is 1, and hardly a point lies beyond."""
+
+ABOUT = About(
+    "mnist1d",
+    "digit-like curves of 40 points, drawn from a seed",
+    "static",
+    (POINTS,),
+    len(CURVES),
+    TRAINING,
+    SAMPLES - TRAINING,
+    licence="Apache-2.0",
+    source="S. Greydanus, D. Kobak, ICML 2024, arXiv 2011.14439",
+)
 
 
 def templates() -> Floats:
@@ -68,7 +81,7 @@ def _resampled(x: Floats, points: int) -> Floats:
     return np.interp(np.linspace(0, 1, points), np.linspace(0, 1, len(x)), x)
 
 
-def load() -> Dataset:
+def load(asked: DataSettings, steps: int) -> Dataset:
     """The dataset: float32 (B, 40), 4,000 samples to train and 1,000 to test, ten equal classes.  Always the same."""
     rng, curves = np.random.default_rng(SEED), templates()
     y = np.arange(SAMPLES) % len(curves)
@@ -78,4 +91,5 @@ def load() -> Dataset:
     held = np.zeros(SAMPLES, bool)
     held[TRAINING:] = True
     y = y.astype(np.int64)
-    return Dataset("mnist1d", x[~held], y[~held], x[held], y[held], len(curves), -LIMIT, LIMIT, 1 / LEVELS)
+    parts = (x[~held], y[~held], x[held], y[held])
+    return Dataset("mnist1d", *parts, len(curves), -LIMIT, LIMIT, 1 / LEVELS, digest=digest_of(*parts))
