@@ -150,6 +150,7 @@ def exact(data: Dataset, steps: int, target: str = "loihi2") -> None:
 
 CASES = {
     "digits": DataSettings(name="digits"),
+    "mnist1d": DataSettings(name="mnist1d"),
     "mnist": DataSettings(name="mnist", path=DIGITS),
     "frames": DataSettings(name="nmnist", path=EVENTS),
     "rate": DataSettings(name="mnist", path=DIGITS, coding="rate"),

@@ -39,8 +39,9 @@ SCALE, TURN = 0.4, 48
 SMOOTH_NOISE, SMOOTHNESS, WHITE_NOISE, SLOPE = 0.25, 2.0, 0.02, 0.75
 HEIGHT = 6.0
 """What the standardized curves are divided by."""
-LEVELS, LIMIT = 32, 4.0
-"""Kept are multiples of 1/32 within [-4, 4]; a standard deviation is 1, and hardly a point lies beyond."""
+LEVELS, REACH = 32, 127
+LIMIT = REACH / LEVELS
+"""Kept are multiples of 1/32, at most 127 of them: 8 bits with the sign; 63 of 200,000 points are clipped."""
 
 ABOUT = About(
     "mnist1d",
