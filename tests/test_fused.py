@@ -6,6 +6,8 @@ import ctypes
 import itertools
 import sys
 import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -229,3 +231,13 @@ def test_memory_that_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for n in (1, 2, 3, 4, 5, 2, 1, 1, 1):
         memory.empty((n * memory.SMALL,), "uint8")
     assert 0 < sum(size * len(found) for size, found in free.items()) <= 4 * memory.SMALL
+
+
+@pytest.mark.parametrize(("version", "taken"), [("3.2.0", False), ("3.3.0", True), ("3.10.0+git1", True)])
+def test_triton_is_taken_from_the_version_that_compiles_its_kernels_on(
+    version: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ModuleType("triton")
+    found.__dict__.update(__version__=version, __spec__=ModuleSpec("triton", None))
+    monkeypatch.setitem(sys.modules, "triton", found)
+    assert op._triton.__wrapped__() == taken

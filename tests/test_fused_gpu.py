@@ -40,9 +40,16 @@ def test_triton_is_the_definition() -> None:
     assert found["cases"] == 60 and 0 < found["worst"] < 2e-6
 
 
+def test_no_number_of_a_trial_is_left_and_another_t_is_no_new_trial() -> None:
+    """Three block sizes for each of two kernels, once; the right sums in that call too."""
+    found = child("tuned", interpret=not torch.cuda.is_available())
+    assert found["tried"] == 6 and found["best"] == [1024, 1024] and 0 < found["worst"] < 2e-6
+
+
 def test_triton_compiles_ahead_of_time_and_contracts_nothing() -> None:
     found = child("ahead", interpret=False)
     assert len(found) == 4
     for name, facts in found.items():
         assert facts["target"], name
         assert facts["fma"] == 0 and facts["contracted"] > 0, name
+        assert facts["wide"] >= (10 if name.startswith("forward") else 16), name

@@ -1,11 +1,13 @@
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc, assignment"
 """The fused neuron in Triton: a program takes a block of neurons through time, their state in registers.
 
-The operations are those of plain.py in its order, none contracted (launched with enable_fp_fusion=False), divisions
-rounded to nearest, so spikes, potentials and gradients of x agree with it bit for bit in float32.  Pointers: x, s, gx,
-... (T, size), contiguous; v0, gv0, ... (size,); table (7, columns), rows as in form.PARAMETERS, columns 1 or `neurons`.
-Pointers of what is not used may be any.  The constants in capitals are cpu_kernels.Flags' and Wanted's.  Triton reads
-these functions' text, and takes no annotation but constexpr.
+None of the operations is contracted (launched with enable_fp_fusion=False) and divisions are rounded to nearest, so
+spikes, potentials and gradients of x agree with plain.py bit for bit in float32.  Time goes in chunks of CHUNK steps,
+whose loads are under way together; in steps that the last chunk has too many, all that is loaded is 0.
+
+Pointers: x, s, gx, ... (T, size), contiguous; v0, gv0, ... (size,); parameters (columns,), or a number (EACH: see
+gpu_pieces.parameters).  Pointers of what is not used may be any.  magnitude: for the autotuner.  The constants in
+capitals are cpu_kernels.Flags' and Wanted's.
 """
 
 from __future__ import annotations
@@ -13,199 +15,139 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .surrogate import EXP2, LARGEST, MAGIC, UNITS
+from .gpu_pieces import back, charge, earlier, fire, parameters
 
-_MAGIC, _LARGEST = tl.constexpr(MAGIC), tl.constexpr(LARGEST)
-_C1, _C2, _C3, _C4, _C5 = (tl.constexpr(c) for c in EXP2)
-_LOG2E, _HALF_PI = tl.constexpr(UNITS["sigmoid"]), tl.constexpr(UNITS["arctan"])
-
-
-@triton.jit
-def bump(y, SURROGATE: tl.constexpr):
-    """surrogate.BUMPS: 0 sigmoid, 1 triangle, 2 arctan."""
-    if SURROGATE == 0:
-        a = tl.abs(y)
-        a = tl.where(a > _LARGEST, _LARGEST, a)
-        m = a + _MAGIC
-        r = (m - _MAGIC) - a
-        p = ((((r * _C5 + _C4) * r + _C3) * r + _C2) * r + _C1) * r + 1.0
-        e = (p.to(tl.int32, bitcast=True) - (m.to(tl.int32, bitcast=True) << 23)).to(tl.float32, bitcast=True)
-        d = e + 1.0
-        height = tl.div_rn(e, d * d)
-    elif SURROGATE == 1:
-        d = 1.0 - tl.abs(y)
-        height = tl.where(d < 0.0, 0.0, d)
-    else:
-        d = y * y + 1.0
-        height = tl.div_rn(tl.full(d.shape, 0.5, tl.float32), d)
-    return height
+PART = 128
+"""Neurons whose gradients of alpha are added up in float32."""
+_PART = tl.constexpr(PART)
+VARIES = ["steps", "magnitude"]
 
 
-@triton.jit
-def fired(h, theta, MOST: tl.constexpr):
-    """Rounds through a threshold."""
-    s = tl.zeros(h.shape, tl.float32)
-    for k in tl.static_range(1, MOST + 1):
-        s += (h > theta * float(k)).to(tl.float32)
-    return s
-
-
-@triton.jit
-def slopes(h, theta, alpha, MOST: tl.constexpr, SURROGATE: tl.constexpr):
-    """d/dh, d/dalpha and -d/dtheta of the rounds."""
-    slope, tilt, weight = tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32)
-    sharp = alpha * (_LOG2E if SURROGATE == 0 else 1.0 if SURROGATE == 1 else _HALF_PI)
-    reach = sharp * h
-    for k in tl.static_range(1, MOST + 1):
-        level = theta * float(k)
-        height = bump(reach - sharp * level, SURROGATE)
-        slope += height
-        tilt += (h - level) * height
-        weight += height * float(k)
-    return alpha * slope, tilt, alpha * weight
-
-
-@triton.jit
-def left(
-    h, up, down, theta_neg, taken, v_reset,
-    DOWN: tl.constexpr, HARD: tl.constexpr, RESETS: tl.constexpr,
-):  # fmt: skip
-    """The potential after firing."""
-    if HARD:
-        v = h * (1.0 - up)
-        if RESETS:
-            v = v + v_reset * up
-    else:
-        v = h - taken * up
-        if DOWN:
-            v = v + theta_neg * down
-    return v
-
-
-@triton.jit
-def parameters(table, at, columns, mask):
-    """All parameters of a block of neurons, in order."""
-    c = at % columns
-    beta, theta = tl.load(table + c, mask, 0.0), tl.load(table + columns + c, mask, 0.0)
-    theta_neg, taken = tl.load(table + 2 * columns + c, mask, 0.0), tl.load(table + 3 * columns + c, mask, 0.0)
-    v_reset, drift = tl.load(table + 4 * columns + c, mask, 0.0), tl.load(table + 5 * columns + c, mask, 0.0)
-    return beta, theta, theta_neg, taken, v_reset, drift, tl.load(table + 6 * columns + c, mask, 0.0)
-
-
-@triton.jit
+@triton.jit(do_not_specialize=VARIES)
 def forward(
-    x, v0, u0, table, s, v_all, h_all, u_all, steps, size, columns,
+    x, v0, u0, beta, theta, theta_neg, taken, v_reset, drift, beta_syn, s, v_all, h_all, u_all,
+    steps, size, columns, magnitude,
     UP: tl.constexpr, DOWN: tl.constexpr, HARD: tl.constexpr, RESETS: tl.constexpr, DRIFT: tl.constexpr,
-    CURRENT: tl.constexpr, START: tl.constexpr, WATCH: tl.constexpr, BLOCK: tl.constexpr,
+    CURRENT: tl.constexpr, START: tl.constexpr, EACH: tl.constexpr, CHUNK: tl.constexpr, WATCH: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Spikes, and with WATCH all of v, h and u."""
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = at < size
-    beta, theta, theta_neg, taken, v_reset, drift, beta_syn = parameters(table, at, columns, mask)
+    at, row, lane = tl.program_id(0).to(tl.int64) * BLOCK, tl.cast(size, tl.int64), tl.arange(0, BLOCK)
+    mask = at + lane < size
+    p = parameters(beta, theta, theta_neg, taken, v_reset, drift, beta_syn, columns, at, mask, EACH, BLOCK)
     v, u = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     if START:
-        v, u = tl.load(v0 + at, mask, 0.0), tl.load(u0 + at, mask, 0.0)
-    for _ in range(steps):
-        drive = tl.load(x + at, mask, 0.0).to(tl.float32)
+        v = tl.load(v0 + at + lane, mask, 0.0)
         if CURRENT:
-            u = beta_syn * u + drive
-            drive = u
-        h = beta * v + drive
-        if DRIFT:
-            h = h + drift
-        up, down = fired(h, theta, UP), fired(-h, theta_neg, DOWN)
-        v = left(h, up, down, theta_neg, taken, v_reset, DOWN, HARD, RESETS)
-        tl.store(s + at, up - down if DOWN else up, mask)
-        if WATCH:
-            tl.store(v_all + at, v, mask)
-            tl.store(h_all + at, h, mask)
-            if CURRENT:
-                tl.store(u_all + at, u, mask)
-        at += size
+            u = tl.load(u0 + at + lane, mask, 0.0)
+    for t in range(0, steps, CHUNK):
+        drives = ()
+        for k in tl.static_range(CHUNK):
+            drives += (tl.load(x + at + k * row + lane, earlier(mask, t + k, steps), 0.0).to(tl.float32),)
+        for k in tl.static_range(CHUNK):
+            h, u = charge(v, u, drives[k], p, DRIFT, CURRENT)
+            up, down, v = fire(h, p, UP, DOWN, HARD, RESETS)
+            there = earlier(mask, t + k, steps)
+            tl.store(s + at + lane, up - down if DOWN else up, there)
+            if WATCH:
+                tl.store(v_all + at + lane, v, there)
+                tl.store(h_all + at + lane, h, there)
+                if CURRENT:
+                    tl.store(u_all + at + lane, u, there)
+            at += row
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARIES)
 def backward(
-    gs_all, gv_all, gh_all, gu_all, x, v0, u0, table, alpha,
-    gx, galpha, gbeta, gtheta, gnegative, gv0, gu0, steps, size, columns,
+    gs_all, gv_all, gh_all, gu_all, x, v0, u0, beta, theta, theta_neg, taken, v_reset, drift, beta_syn, alpha,
+    gx, states, galpha, gbeta, gtheta, gnegative, gv0, gu0, steps, size, columns, parts, magnitude,
     UP: tl.constexpr, DOWN: tl.constexpr, HARD: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr,
     OWN: tl.constexpr, RESETS: tl.constexpr, DRIFT: tl.constexpr, CURRENT: tl.constexpr, START: tl.constexpr,
+    EACH: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr,
     GS: tl.constexpr, GV: tl.constexpr, GH: tl.constexpr, GU: tl.constexpr,
     ALPHA: tl.constexpr, BETA: tl.constexpr, THETA: tl.constexpr, NEGATIVE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of x, v0, u0; of alpha summed over a block, (blocks, T); of the others over time, (size,); in float32.
+    """Gradients of x, v0, u0; of alpha summed over PART neurons, (T, parts); of the others over time, (size,).
 
-    Potentials are recomputed from x; gx holds them until its own numbers take their places.
+    A first pass keeps v and u at the start of every chunk but the last, in rows of `states`, ROWS for a chunk; from
+    there each chunk is recomputed, and stays in registers.  `states` may be gx, with ROWS = CHUNK >= 2: a chunk is
+    read there before its own numbers are written.
     """
-    first = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    at, mask = first, first < size
-    beta, theta, theta_neg, taken, v_reset, drift, beta_syn = parameters(table, at, columns, mask)
-    start, u = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
-    if START:
-        start, u = tl.load(v0 + at, mask, 0.0), tl.load(u0 + at, mask, 0.0)
-    v = start
-    for _ in range(steps):
-        drive = tl.load(x + at, mask, 0.0).to(tl.float32)
-        if CURRENT:
-            u = beta_syn * u + drive
-            drive = u
-        h = beta * v + drive
-        if DRIFT:
-            h = h + drift
-        tl.store(gx + at, h, mask)
-        up, down = fired(h, theta, UP), fired(-h, theta_neg, DOWN)
-        v = left(h, up, down, theta_neg, taken, v_reset, DOWN, HARD, RESETS)
-        at += size
-    tl.debug_barrier()
+    first, row, lane = tl.program_id(0).to(tl.int64) * BLOCK, tl.cast(size, tl.int64), tl.arange(0, BLOCK)
+    at, mask = first, first + lane < size
+    p = parameters(beta, theta, theta_neg, taken, v_reset, drift, beta_syn, columns, at, mask, EACH, BLOCK)
     zero = tl.zeros((BLOCK,), tl.float32)
-    carry, gu, of_beta, of_theta, of_negative = zero, zero, zero, zero, zero
-    for r in range(steps):
-        t = steps - 1 - r
-        at -= size
-        h, a = tl.load(gx + at, mask, 0.0), tl.load(alpha + t)
-        gs = tl.load(gs_all + at, mask, 0.0) if GS else zero
-        gv = tl.load(gv_all + at, mask, 0.0) + carry if GV else carry
-        gh = tl.load(gh_all + at, mask, 0.0) if GH else zero
-        up, down = fired(h, theta, UP), fired(-h, theta_neg, DOWN)
-        slope, tilt, weight = slopes(h, theta, a, UP, SURROGATE)
-        gup = gs
-        if not DETACH:
-            if HARD:
-                if RESETS:
-                    gup = gs + v_reset * gv
-                gup = gup - gv * h
-            else:
-                gup = gs - taken * gv
-        term = gup * tilt
-        if DOWN:
-            gdown = -gs if DETACH else -gs + theta_neg * gv
-            below, below_tilt, below_weight = slopes(-h, theta_neg, a, DOWN, SURROGATE)
-            gh = gh - gdown * below
-            term = term + gdown * below_tilt
-            if NEGATIVE:
-                of_negative += gv * down - gdown * below_weight
-        gh = (gh + (gv * (1.0 - up) if HARD else gv)) + gup * slope
-        if ALPHA:
-            tl.store(galpha + tl.program_id(0) * steps + t, tl.sum(tl.where(mask, term, 0.0), 0))
-        if THETA:
-            of_theta -= gup * weight if HARD or OWN else gup * weight + gv * up
-        if BETA:
-            e = tl.load(gx + at - size, mask & (at >= size), 0.0)
-            e_up, e_down = fired(e, theta, UP), fired(-e, theta_neg, DOWN)
-            before = left(e, e_up, e_down, theta_neg, taken, v_reset, DOWN, HARD, RESETS)
-            of_beta += gh * tl.where(at >= size, before, start)
-        carry = beta * gh
-        if CURRENT:
-            gu = gh + (tl.load(gu_all + at, mask, 0.0) + gu if GU else gu)
-            gh = gu
-            gu = beta_syn * gu
-        tl.store(gx + at, gh, mask)
-    if BETA:
-        tl.store(gbeta + first, of_beta, mask)
-    if THETA:
-        tl.store(gtheta + first, of_theta, mask)
-    if NEGATIVE:
-        tl.store(gnegative + first, of_negative, mask)
+    v, u = zero, zero
     if START:
-        tl.store(gv0 + first, carry, mask)
-        tl.store(gu0 + first, gu, mask)
+        v = tl.load(v0 + at + lane, mask, 0.0)
+        if CURRENT:
+            u = tl.load(u0 + at + lane, mask, 0.0)
+    chunks = (steps + CHUNK - 1) // CHUNK
+    for c in range(chunks - 1):
+        kept = states + first + c * ROWS * row + lane
+        tl.store(kept, v, mask)
+        if CURRENT:
+            tl.store(kept + row, u, mask)
+        for _ in tl.static_range(CHUNK):
+            h, u = charge(v, u, tl.load(x + at + lane, mask, 0.0).to(tl.float32), p, DRIFT, CURRENT)
+            v = fire(h, p, UP, DOWN, HARD, RESETS)[2]
+            at += row
+    tl.debug_barrier()
+    carry, gu, of_beta, of_theta, of_negative = zero, zero, zero, zero, zero
+    for r in range(chunks):
+        t = (chunks - 1 - r) * CHUNK
+        kept = states + first + (chunks - 2 - r) * ROWS * row + lane
+        v_next = tl.load(kept, earlier(mask, 0, t), 0.0)
+        u_next = tl.load(kept + row, earlier(mask, 0, t), 0.0) if CURRENT else zero
+        drives, grads, hs, start = (), (), (), v
+        for k in tl.static_range(CHUNK):
+            there = earlier(mask, t + k, steps)
+            drives += (tl.load(x + at + lane, there, 0.0).to(tl.float32),)
+            grads += (tl.load(gs_all + at + lane, there, 0.0) if GS else zero,)
+            at += row
+        for k in tl.static_range(CHUNK):
+            h, u = charge(v, u, drives[k], p, DRIFT, CURRENT)
+            v = fire(h, p, UP, DOWN, HARD, RESETS)[2]
+            hs += (h,)
+        for k in tl.static_range(CHUNK):
+            at -= row
+            now = t + (CHUNK - 1 - k)
+            there = earlier(mask, now, steps)
+            gv = tl.load(gv_all + at + lane, there, 0.0) + carry if GV else carry
+            gh = tl.load(gh_all + at + lane, there, 0.0) if GH else zero
+            sharp = tl.load(alpha + now, now < steps, 0.0)
+            gh, term, theta_too, negative_too = back(
+                hs[CHUNK - 1 - k], sharp, grads[CHUNK - 1 - k], gv, gh, p,
+                UP, DOWN, HARD, DETACH, SURROGATE, OWN, RESETS,
+            )  # fmt: skip
+            if ALPHA:
+                part = tl.program_id(0) * (BLOCK // _PART) + tl.arange(0, BLOCK // _PART)
+                sums = tl.sum(tl.reshape(tl.where(there, term, 0.0), (BLOCK // _PART, _PART)), 1)
+                tl.store(galpha + now * parts + part, sums, earlier(part < parts, now, steps))
+            if THETA:
+                of_theta -= theta_too
+            if NEGATIVE:
+                of_negative += negative_too
+            if BETA:
+                if k < CHUNK - 1:
+                    of_beta += gh * fire(hs[CHUNK - 2 - k], p, UP, DOWN, HARD, RESETS)[2]
+                else:
+                    of_beta += gh * start
+            carry = p[0] * gh
+            if CURRENT:
+                gu = gh + (tl.load(gu_all + at + lane, there, 0.0) + gu if GU else gu)
+                gh = gu
+                gu = p[6] * gu
+            tl.store(gx + at + lane, gh, there)
+        at -= CHUNK * row
+        v, u = v_next, u_next
+        tl.debug_barrier()
+    if BETA:
+        tl.store(gbeta + first + lane, of_beta, mask)
+    if THETA:
+        tl.store(gtheta + first + lane, of_theta, mask)
+    if NEGATIVE:
+        tl.store(gnegative + first + lane, of_negative, mask)
+    if START:
+        tl.store(gv0 + first + lane, carry, mask)
+        tl.store(gu0 + first + lane, gu, mask)

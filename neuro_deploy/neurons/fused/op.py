@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
 import torch
+from packaging.version import Version
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
@@ -22,6 +23,8 @@ from .form import LEARNED, Form, Inputs, Outputs, Sums
 
 WORTH = 1 << 14
 """Neurons times steps from which a kernel that is not in the process yet is worth loading, or compiling."""
+TRITON = Version("3.3")
+"""The first whose compiler takes what gpu_kernels.py says; torch 2.7 brings it."""
 COUNT = len(Inputs._fields)
 LEARNED_AT = [Inputs._fields.index(name) for name in LEARNED]
 PLAIN = frozenset((Tensor, Parameter, type(None)))
@@ -60,7 +63,7 @@ def choose(i: Inputs, form: Form) -> str:
 
 @cache
 def _triton() -> bool:
-    return find_spec("triton") is not None
+    return find_spec("triton") is not None and Version(importlib.import_module("triton").__version__) >= TRITON
 
 
 def _met(i: Inputs, form: Form) -> bool:
