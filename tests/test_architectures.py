@@ -18,8 +18,10 @@ from neuro_deploy.graph import read_graph
 from neuro_deploy.neurons.scheme import METADATA
 from neuro_deploy.neurons.torch import observe
 from neuro_deploy.road import verify_graph
+from neuro_deploy.train import load_recipe, recipe_names, train
+from neuro_deploy.train.datasets import data_of
 from neuro_deploy.train.fold import fold
-from neuro_deploy.train.nets import ARCHITECTURES
+from neuro_deploy.train.nets import ARCHITECTURES, build
 
 ALL = ("spikes", "v", "h", "u")
 STANDARD = {nir.Input, nir.Output, nir.Conv1d, nir.Conv2d, nir.Affine, nir.Linear, nir.Flatten, nir.Delay}
@@ -144,3 +146,27 @@ def test_defaults_take_usual_inputs(name: str, shape: tuple[int, ...]) -> None:
 def test_mistakes_are_explained(build: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         build()
+
+
+@pytest.mark.parametrize("name", [n for n in recipe_names() if load_recipe(n).data.name in ("digits", "mnist1d")])
+def test_recipes_fit_their_data(name: str) -> None:
+    recipe = load_recipe(name)
+    data = data_of(recipe)
+    model = build(recipe, data)
+    assert model(data.shown(torch.tensor(data.train_x[:3]), recipe.network.steps)).shape[1:] == (3, 10)
+    assert sum(p.numel() for p in model.parameters()) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "changes", "least"),
+    [
+        ("digits_conv", 4, ["network.args.hidden=[]"], 0.85),
+        ("digits_resnet", 2, ["network.args.channels=[8, 8]"], 0.85),
+        ("digits_transformer", 3, ["network.args.channels=16"], 0.85),
+        ("mnist1d_recurrent", 1, ["network.args.hidden=[32]"], 0.2),
+    ],
+)
+def test_recipes_learn(name: str, epochs: int, changes: list[str], least: float, tmp_path: Path) -> None:
+    given = [f"training.epochs={epochs}", "training.lr=0.02", *changes]
+    result = train(name, tmp_path / "run", device="cpu", overrides=given)
+    assert result.test_accuracy > least

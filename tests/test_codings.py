@@ -183,6 +183,23 @@ def test_training_sees_what_the_test_input_has() -> None:
         np.testing.assert_array_equal(shown.numpy(), x)
 
 
+def test_a_sequence_reads_a_sample_part_by_part() -> None:
+    rows, whole = load(DataSettings(name="digits", coding="sequence", shape=[8]), 8), load(DataSettings(name="digits"))
+    assert rows.steps == 8 and rows.shape == (8,) and rows.train_x.shape == (1437, 8, 8)
+    np.testing.assert_array_equal(rows.test_input(8)[0][2], whole.test_x[:, 16:24])
+    points = load(DataSettings(name="mnist1d", coding="sequence", shape=[1], validation=0.1))
+    assert points.steps == 40 and points.shape == (1,) and points.valid_x.shape[1:] == (40, 1)
+    exact(rows, 8)
+    for asked, steps, message in (
+        ({"name": "digits", "shape": [8]}, 4, r"network.steps = 4, but digits has 8 parts of \[8\]"),
+        ({"name": "digits"}, 8, r"needs data.shape, a part of a sample of digits, whose shape is \(64,\); got \[\]"),
+        ({"name": "digits", "shape": [7]}, 8, r"got \[7\]"),
+        ({"name": "nmnist", "path": EVENTS, "shape": [2]}, 5, "counted into frames"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load(DataSettings(coding="sequence", **asked), steps)
+
+
 def test_codings_that_make_no_sense() -> None:
     with pytest.raises(RecipeError, match="counted into frames"):
         load(DataSettings(name="nmnist", path=EVENTS, coding="rate"), 5)

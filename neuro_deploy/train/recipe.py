@@ -47,7 +47,8 @@ class DataSettings(_Strict):
     name: a dataset of `train.datasets.DATASETS` ('neuro_deploy datasets' lists them).
     path: its files, where they are not those of the cache: a file or a folder, seen from the current folder.
     shape: of a sample as the network gets it ([1, 8, 8]: one channel of 8 x 8); empty: as the dataset has it.
-    coding: direct (the values themselves, at each step), rate or latency (spikes; see `train.datasets.coding`).
+    coding: direct (the values themselves, at each step), sequence (a part of `shape` at each step, so that a network
+        reads a sample), rate or latency (spikes; see `train.datasets.coding`).
     events: how recordings become frames.
     seed: decides what is held out, and the spikes of rate coding.
     test_share: of samples that come without a test set of their own.
@@ -58,7 +59,7 @@ class DataSettings(_Strict):
     name: str
     path: str = ""
     shape: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
-    coding: Literal["direct", "rate", "latency"] = "direct"
+    coding: Literal["direct", "sequence", "rate", "latency"] = "direct"
     events: EventSettings = EventSettings()
     seed: int = Field(default=0, ge=0, lt=1 << 32)
     test_share: float = Field(default=0.2, gt=0, lt=1)

@@ -8,6 +8,7 @@ prepare(folder: Path, out: Path) -> None      only with ABOUT.files: make one fi
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -92,6 +93,8 @@ def coded(data: Dataset, asked: DataSettings, steps: int) -> Dataset:
     """The dataset in `asked.coding`, for T steps.  Raises: RecipeError if that makes no sense for it."""
     if asked.coding == "direct":
         return data
+    if asked.coding == "sequence":
+        return _in_parts(data, asked, steps)
     if data.steps and asked.coding == "latency":
         raise RecipeError(f"data.coding = 'latency' is for static samples; {data.name} has a value at each step")
     if not (steps or data.steps):
@@ -107,3 +110,18 @@ def coded(data: Dataset, asked: DataSettings, steps: int) -> Dataset:
         }
     own = {"steps": data.steps or steps, "input_low": 0.0, "input_high": 1.0, "input_quantum": 1.0}
     return replace(data, **spikes, **own)  # type: ignore[arg-type]
+
+
+def _in_parts(data: Dataset, asked: DataSettings, steps: int) -> Dataset:
+    """Static samples read part by part, in C order, a part of `asked.shape` at each step.  Raises: RecipeError."""
+    size, own = math.prod(data.shape), math.prod(asked.shape)
+    if data.steps:
+        raise RecipeError(f"data.coding = 'sequence' is for static samples; {data.name} has a value at each step")
+    if not asked.shape or size % own:
+        what = f"needs data.shape, a part of a sample of {data.name}, whose shape is {data.shape}"
+        raise RecipeError(f"data.coding = 'sequence' {what}; got {asked.shape}")
+    if steps not in (0, size // own):
+        what = f"{data.name} has {size // own} parts of {asked.shape}"
+        raise RecipeError(f"network.steps = {steps}, but {what}; set that")
+    train_x, test_x = (x.reshape(len(x), -1, *asked.shape) for x in (data.train_x, data.test_x))
+    return replace(data, steps=size // own, train_x=train_x, test_x=test_x)

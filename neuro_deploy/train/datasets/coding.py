@@ -2,6 +2,7 @@
 multiples of a quantum, so that the chip's encoder changes nothing.
 
     direct    x[t] = x                                    the values themselves (`base.direct`); graded spikes
+    sequence  x[t] = the t-th part of x, in C order       the values, read one part after the other
     rate      s[t] = 1 with probability p                 spikes, drawn from a seed
     latency   s[t] = 1 at the one t that p decides        spikes, the largest value first
     frames    c[t, polarity, y, x]                        events in the t-th part of a window, counted
