@@ -6,6 +6,8 @@ import ctypes
 import itertools
 import sys
 import threading
+import time
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -15,7 +17,9 @@ import torch
 from fused_cases import CASES, Case, draw, draw_grads, form
 from torch import Tensor
 
+from neuro_deploy.errors import InputError
 from neuro_deploy.neurons.fused import Inputs, Outputs, cpu, fire, memory, op, plain, team
+from neuro_deploy.neurons.fused.cpu_pieces import WORK
 from neuro_deploy.neurons.fused.form import LEARNED, Sums
 from neuro_deploy.neurons.fused.surrogate import BUMPS, STEPS, UNITS, exp2_minus
 
@@ -226,11 +230,12 @@ def test_memory_is_used_again_when_nobody_uses_it() -> None:
 
 
 def test_memory_that_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    free: dict[int, list[Any]] = {}
-    monkeypatch.setattr(memory._Lease.__del__, "__defaults__", (free, 4 * memory.SMALL))
+    free = memory._Free(4 * memory.SMALL)
+    monkeypatch.setattr(memory._Lease.__del__, "__defaults__", (free,))
     for n in (1, 2, 3, 4, 5, 2, 1, 1, 1):
         memory.empty((n * memory.SMALL,), "uint8")
-    assert 0 < sum(size * len(found) for size, found in free.items()) <= 4 * memory.SMALL
+        assert free.total == sum(size * len(found) for size, found in free.sizes.items()) <= free.kept
+    assert free.total > 0 and all(free.sizes.values())
 
 
 @pytest.mark.parametrize(("version", "taken"), [("3.2.0", False), ("3.3.0", True), ("3.10.0+git1", True)])
@@ -241,3 +246,90 @@ def test_triton_is_taken_from_the_version_that_compiles_its_kernels_on(
     found.__dict__.update(__version__=version, __spec__=ModuleSpec("triton", None))
     monkeypatch.setitem(sys.modules, "triton", found)
     assert op._triton.__wrapped__() == taken
+
+
+BAD: dict[str, Callable[[Inputs], Inputs]] = {
+    "alpha of one step": lambda i: i._replace(alpha=i.alpha[:1]),
+    "alpha of another dtype": lambda i: i._replace(alpha=i.alpha.double()),
+    "theta of another dtype": lambda i: i._replace(theta=i.theta.double()),
+    "theta of another shape": lambda i: i._replace(theta=i.theta[:-1]),
+    "v0 without a batch": lambda i: i._replace(v0=i.x[0, 0]),
+    "theta elsewhere": lambda i: i._replace(theta=i.theta.to("meta")),
+}
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("what", BAD)
+def test_tensors_that_are_not_as_said_are_refused(what: str, grad: bool) -> None:
+    i = draw(CASES["lif"], (4, 3, 40), 11, per_neuron=True)
+    bad = BAD[what](i._replace(x=i.x.requires_grad_(grad)))
+    with pytest.raises(InputError):
+        fire(bad, form(), backend="cpu")
+    if "elsewhere" not in what:  # torch itself looks at devices there
+        with pytest.raises(InputError):
+            op.FIRE(*bad, *form(), False, "cpu")
+
+
+def test_views_of_other_signs_and_layouts() -> None:
+    i = draw(CASES["lif"], (4, 6, 500), 12, per_neuron=False)
+    want = plain.forward(i, form(), False).s
+    same(cpu.forward(i._replace(x=torch._neg_view(-i.x)), form(), False).s, want, "negated")
+    same(cpu.forward(i._replace(x=i.x.transpose(0, 2).contiguous().transpose(0, 2)), form(), False).s, want, "strided")
+    gs = torch.randn(i.x.shape, generator=torch.Generator().manual_seed(1))
+    need = [True] * 4 + [False] * 3
+    want_x = plain.backward(Outputs(gs, None, None, None), i, form(), need).x
+    same(cpu.backward(Outputs(torch._neg_view(-gs), None, None, None), i, form(), need).x, want_x, "negated")
+    same(cpu.backward(Outputs(gs.to_sparse(), None, None, None), i, form(), need).x, want_x, "sparse")
+    nothing = torch._efficientzerotensor(i.x.shape)
+    assert not cpu.backward(Outputs(nothing, None, None, None), i, form(), need).x.any()  # type: ignore[union-attr]
+
+
+def test_scratch_is_as_long_as_the_sequence_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one neuron over a long time: not a block of them."""
+    asked: list[int] = []
+    scratch = cpu._scratch
+    monkeypatch.setattr(cpu, "_scratch", lambda size: (asked.append(size), scratch(size))[1])
+    i = draw(CASES["lif"], (50_000, 1, 1), 13, per_neuron=False)
+    grads = Outputs(cpu.forward(i, form(), False).s, None, None, None)
+    cpu.backward(grads, i, form(), [True] * 4 + [False] * 3)
+    assert asked[0] == 4 * WORK and asked[1] == 4 * (WORK + 50_000)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+def test_gradients_of_forward_mode_are_refused() -> None:
+    i = draw(CASES["lif"], (4, 3, 40), 14, per_neuron=False)
+
+    def run(x: Tensor) -> Tensor:
+        s = fire(i._replace(x=x), form(), backend="cpu").s
+        assert s is not None
+        return s
+
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        torch.func.jvp(run, (i.x,), (torch.ones_like(i.x),))
+    with torch.autograd.forward_ad.dual_level(), pytest.raises((RuntimeError, NotImplementedError)):
+        run(torch.autograd.forward_ad.make_dual(i.x, torch.ones_like(i.x)))
+
+
+def test_waits_for_other_threads_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of a job is free when run() is left."""
+    monkeypatch.setattr(team, "_openmp", lambda: None)
+    ended = threading.Event()
+    main = threading.get_ident()
+
+    class Compiled:
+        address = ctypes.cast(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda job: None), ctypes.c_void_p).value
+
+    kernel = team.Kernel(Compiled())
+    begun = threading.Barrier(2, timeout=30)
+
+    def call(job: int) -> None:
+        begun.wait()
+        if threading.get_ident() == main:
+            raise KeyboardInterrupt
+        time.sleep(0.3)
+        ended.set()
+
+    kernel.call = call
+    with pytest.raises(KeyboardInterrupt):
+        team.run(kernel, 0, 2)
+    assert ended.is_set()

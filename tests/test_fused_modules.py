@@ -17,7 +17,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError
 from neuro_deploy.neurons import fused, part
 from neuro_deploy.neurons.fused import cpu, op
-from neuro_deploy.neurons.torch import SpikingNeuron, Stepper, observe
+from neuro_deploy.neurons.torch import SpikingNeuron, State, Stepper, observe
 
 MODULES: dict[str, Any] = {
     "cf": lambda **o: nd.nn.CirculateFire(0.9, 0.6, 3, **o),
@@ -35,7 +35,7 @@ STEPS, BATCH, SIZE = 6, 128, 40
 def step_by_step() -> Iterator[None]:
     """Modules do without the fused neuron."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SpikingNeuron, "_call", lambda self, x: self._check(x))
+        patch.setattr(SpikingNeuron, "_call", lambda self, x, state: self._check(x, state))
         yield
 
 
@@ -207,6 +207,83 @@ def test_what_the_kernels_do_not_serve_goes_step_by_step(_count: list[str]) -> N
     i = fused.Inputs(x[:1, :2], torch.ones(1), torch.tensor(0.5), torch.tensor(1.0), *[None] * 7)
     odd = fused.Form(17, 0, False, False, "triangle", False)
     assert op.choose(i, odd) == "plain" and op.choose(i._replace(x=x), odd) == "cpu"
+
+
+def test_training_of_few_neurons_does_not_depend_on_what_ran_before() -> None:
+    """Learned beta and theta too, whose gradients are sums: below the size from which kernels are worth it."""
+
+    def weights() -> list[Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = nn.Sequential(nn.Linear(12, 9), nd.nn.CirculateFire(learnable_beta=True, learnable_theta=True))
+            optimizer = torch.optim.Adam(model.parameters(), 0.05)
+            x, y = torch.randn(5, 16, 12), torch.rand(16, 9) * 3
+            for _ in range(60):
+                optimizer.zero_grad()
+                (model(x).mean(0) - y).square().mean().backward()
+                optimizer.step()
+            return [p.detach().clone() for p in model.parameters()]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(op, "_met", lambda i, form: False)
+        want = weights()
+        patch.setattr(op, "_met", lambda i, form: True)
+        got = weights()
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("name", ["cf", "signed, current", "hard, v_reset"])
+def test_a_sequence_in_two_parts(name: str) -> None:
+    """The second goes on where the first ended, gradients too."""
+    model, x = MODULES[name](), drive(8)
+    whole, parts = x.clone().requires_grad_(), x.clone().requires_grad_()
+    want = model(whole)
+    with observe(model) as states:
+        first = model(parts[:2])
+        seen = states[""]
+        second = model(parts[2:], State(seen.v[-1], None if seen.u is None else seen.u[-1]))
+    assert torch.equal(torch.cat([first, second]), want) and second.any()
+    weight = torch.linspace(-1, 1, x.numel()).view_as(x)
+    (want * weight).sum().backward()
+    (torch.cat([first, second]) * weight).sum().backward()
+    assert whole.grad is not None and torch.equal(whole.grad, parts.grad)
+    for bad in (State(x[0, :, 1:]), State(x[0, 1:]), State(x[0], x[0]) if seen.u is None else State(x[0])):
+        with pytest.raises(InputError, match="state"):
+            model(x, bad)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_trace_computes() -> None:
+    model, x = MODULES["lif"](), drive(9)
+    with torch.no_grad():
+        traced = torch.jit.trace(model, x)
+        assert torch.equal(traced(-x), model(-x)) and not torch.equal(model(x), model(-x))
+
+
+def test_parameters_of_several_dtypes_go_step_by_step(_count: list[str]) -> None:
+    model, x = MODULES["cf"](), drive(10)
+    want = model(x)
+    _count.clear()
+    model.theta = model.theta.double()
+    assert torch.equal(model(x).float(), want) and not _count
+    for p in model.parameters():
+        p.data = p.data.bfloat16()
+    model(x.requires_grad_()).sum().backward()
+    assert not _count
+
+
+def test_learned_neurons_are_exported_as_they_are() -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(6, 40), MODULES["cf"](learnable_beta=True, learnable_theta=True)).eval()
+    x = torch.rand(4, 8, 6)
+    graph = nd.export_nir(model, dt=0.001, input_shape=(6,), steps=4, input_low=0.0, input_high=1.0)
+    got = nd.simulate(graph, x.numpy(), backend="reference")
+    assert np.array_equal(got.aligned(list(got.populations)[-1], "spikes"), model(x).detach().numpy())
+    remove = torch.nn.utils.parametrize.remove_parametrizations
+    want = model(x)
+    for name in ("beta", "theta"):
+        remove(model[1], name)
+    assert torch.equal(model(x), want) and want.any()
 
 
 def _child(x: Any, pipe: Any) -> None:

@@ -57,7 +57,8 @@ def observe(model: nn.Module) -> Iterator[dict[str, States]]:
 
     Names are those of `model.named_modules()`, in the order of execution; a later pass replaces an earlier one.  The
     tensors carry gradients if gradients are on.  Nothing is stored in the modules.  What torch.compile made runs
-    uncompiled within the block (torch 2.6 or newer; older ones show nothing of it).
+    uncompiled within the block (torch 2.6 or newer; older ones show nothing of it); a compiled function cannot contain
+    the block, so a training step that watches (with a balance loss, say) is not compiled.
 
         with observe(model) as states:
             model(x)
@@ -136,7 +137,8 @@ class Neuron(nn.Module, ABC):
         s[t], v[t] = fire(h[t])
 
     Call: x (T, B, *shape) -> `output` of each step, (T, B, *shape), in the dtype of the parameters (float32), to which
-    x is converted first, under autocast too.
+    x is converted first, under autocast too.  `state`, a State of (B, *shape), with gradients, is what the last step of
+    an earlier part of the sequence left (`observe` shows it: State(states.v[-1])); None: zeros.
     beta, beta_syn: leaks, [0, 1].   drift: a constant that moves the potential but not the current, finite; None: none.
     All float32, one number or one per neuron (of the population's shape).
     Raises: InputError.
@@ -180,15 +182,15 @@ class Neuron(nn.Module, ABC):
         s, v = self.fire(h, alpha)
         return s, h, State(v, u)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The output (T, B, *shape).  Raises: InputError for a wrong shape."""
-        self._check(x)
-        stepper = Stepper(self, len(x))
+    def forward(self, x: Tensor, state: State | None = None) -> Tensor:
+        """The output (T, B, *shape).  state: before the first step.  Raises: InputError for a wrong shape."""
+        self._check(x, state)
+        stepper = Stepper(self, len(x), state)
         sent = torch.stack([stepper.step(drive) for drive in x.to(self.beta.dtype).unbind(0)])
         stepper.finish()
         return sent
 
-    def _check(self, x: Tensor) -> None:
+    def _check(self, x: Tensor, state: State | None = None) -> None:
         where = type(self).__name__
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"{where}: expected an input of shape (T, B, ...) with T >= 1, got {tuple(x.shape)}")
@@ -197,10 +199,18 @@ class Neuron(nn.Module, ABC):
                 raise InputError(
                     f"{where}: {name} has shape {tuple(value.shape)}, but the input's neurons {tuple(x.shape[2:])}"
                 )
+        if state is not None and (self.beta_syn is None) != (state.u is None):
+            raise InputError(f"{where}: a state has a current u where there is a beta_syn, and only there")
+        for name, value in () if state is None else state._asdict().items():
+            if value is not None and value.shape != x.shape[1:]:
+                raise InputError(
+                    f"{where}: the state's {name} has shape {tuple(value.shape)}, not {tuple(x.shape[1:])}"
+                )
 
     def _values(self) -> Iterator[tuple[str, Tensor]]:
         """Names and values of the parameters, those that are learned too."""
-        yield from ((name, value) for name, value in self._buffers.items() if value is not None)
+        there = (*self._buffers.items(), *self._parameters.items())
+        yield from ((name, value) for name, value in there if value is not None and name != "raw_alpha")
         yield from ((name, getattr(self, name)) for name in getattr(self, "parametrizations", ()))
 
     def extra_repr(self) -> str:
@@ -216,10 +226,10 @@ class Stepper:
     stepper.finish()                             # tells `observe` what the population did
     """
 
-    def __init__(self, neuron: Neuron, steps: int) -> None:
+    def __init__(self, neuron: Neuron, steps: int, state: State | None = None) -> None:
         self._neuron = neuron
         self._alphas = neuron.alphas(steps)
-        self._state: State | None = None
+        self._state = state
         self._watchers = _watchers()
         self._seen: list[States] = []
 
@@ -327,26 +337,26 @@ class SpikingNeuron(Neuron):
 
     def values(self) -> dict[str, Tensor | None]:
         """The fused neuron's parameters, by name; None: the population has no such thing."""
-        there, learns = self._buffers, getattr(self, "parametrizations", ())
+        there, learns = self._buffers, (*getattr(self, "parametrizations", ()), *self._parameters)
         return {n: there[n] if n in there else getattr(self, n) if n in learns else None for n in fused.PARAMETERS}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes (T, B, *shape), by the fused neuron where it has a kernel, else step by step: the same, bit for bit.
+    def forward(self, x: Tensor, state: State | None = None) -> Tensor:
+        """Spikes (T, B, *shape), by the fused neuron where it knows the equations, else step by step: the same bits.
 
         Raises: InputError for a wrong shape.
         """
-        call = self._call(x)
+        call = self._call(x, state)
         if call is None:
-            return super().forward(x)
+            return super().forward(x, state)
         watchers = _watchers()
         s, v, h, u = fused.fire(*call, watch=bool(watchers))
         for note in watchers:
             note(self, States(cast(Tensor, s), cast(Tensor, v), cast(Tensor, h), u))
         return cast(Tensor, s)
 
-    def _call(self, x: Tensor) -> tuple[fused.Inputs, fused.Form] | None:
+    def _call(self, x: Tensor, state: State | None = None) -> tuple[fused.Inputs, fused.Form] | None:
         """What the fused neuron takes, or None where step by step is the way."""
-        self._check(x)
+        self._check(x, state)
         if not self._fusible or self.beta.dtype != torch.float32:
             return None
         found = self.equations()
@@ -355,11 +365,12 @@ class SpikingNeuron(Neuron):
         form, parameters = found
         if any(p is not None and p.requires_grad for name, p in parameters.items() if name not in fused.LEARNED):
             return None
-        i = fused.Inputs(x, self.sharpness(len(x)), **parameters, v0=None, u0=None)
-        return (i, form) if torch.compiler.is_compiling() or fused.choose(i, form) != "plain" else None
+        i = fused.Inputs(x, self.sharpness(len(x)), **parameters, v0=state and state.v, u0=state and state.u)
+        mixed = any(t is not None and (t.dtype != i.beta.dtype or t.device != x.device) for t in i[1:])
+        return None if mixed else (i, form)
 
-    def _check(self, x: Tensor) -> None:
-        super()._check(x)
+    def _check(self, x: Tensor, state: State | None = None) -> None:
+        super()._check(x, state)
         if self.steps not in (None, len(x)) and self.training and torch.is_grad_enabled():
             raise InputError(
                 f"{type(self).__name__}: alpha is learned for T = {self.steps} steps, got an input of {len(x)}; train "

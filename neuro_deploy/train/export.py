@@ -20,7 +20,7 @@ from ..neurons.scheme import METADATA
 from ..neurons.torch import SpikingNeuron, observe
 from ..program import Readout, default_rule
 from .fold import Folded
-from .layers import affine, convolution, flatten, pooling
+from .layers import affine, convolution, flatten, kind_of, pooling
 from .timed import AvgPool2d, Conv1d, Conv2d, Delay, SumPool2d
 from .tracing import LAYERS, REMEDY, TITLE, neuron_modules
 
@@ -165,7 +165,7 @@ def _check_layers(folded: Folded) -> None:
     """Raise UnsupportedError for every layer that NIR, or we, do not know, and for weights that are not finite."""
     neurons, violations = neuron_modules(), []
     for layer in folded.layers:
-        kind = type(layer.module)
+        kind = kind_of(layer.module)
         if isinstance(layer.module, (*neurons, *LAYERS)) and kind not in (*neurons, *LAYERS):
             base = "a neuron" if isinstance(layer.module, neurons) else "a layer"
             what = f"{kind.__name__} derives from {base}, and may behave in its own way"

@@ -8,9 +8,9 @@ from typing import Any
 import nir
 import numpy as np
 from torch import nn
-from torch.nn.utils import parametrize
 
 from ..errors import UnsupportedError, Violation
+from ..neurons.parameters import Leak, Positive
 
 
 def affine(module: Any) -> nir.NIRNode:
@@ -87,6 +87,12 @@ REWEIGHTED = {
 """Hooks of torch's that compute a weight before each call, by class, and how to make it a parameter again."""
 
 
+def kind_of(module: nn.Module) -> type[nn.Module]:
+    """A module's class, without what torch derives from it for parameters that are learned in a range."""
+    kind = type(module)
+    return kind.__mro__[1] if hasattr(module, "parametrizations") else kind
+
+
 def unseen(model: nn.Module) -> Iterator[Violation]:
     """What changes the numbers of a model's modules and stands in no parameter: all of it is refused."""
     for name, module in model.named_modules():
@@ -100,7 +106,8 @@ def unseen(model: nn.Module) -> Iterator[Violation]:
             if callable(getattr(type(module), method, None)):
                 what = f"has a {method} that is not that of {type(module).__name__}"
                 yield Violation(name, what, "make it a class of its own, so that its name says so")
-        if parametrize.is_parametrized(module):
-            names = ", ".join(module.parametrizations)
+        computed = getattr(module, "parametrizations", {})
+        names = ", ".join(n for n, how in computed.items() if not all(isinstance(p, (Leak, Positive)) for p in how))
+        if names:
             remedy = "call torch.nn.utils.parametrize.remove_parametrizations"
             yield Violation(name, f"computes its {names} anew in each call", remedy)

@@ -37,15 +37,24 @@ MET: set[Flags] = set()
 
 
 OWN = threading.local()
+LARGEST_KEPT = 1 << 26
+"""Bytes of scratch that a thread keeps at most: some need more for very long sequences."""
 
 
-def _scratch(size: int) -> int:
-    """The address of `size` bytes, this thread's own, until it asks again."""
+def _scratch(size: int) -> tuple[int, Any]:
+    """The address of `size` bytes, this thread's own, until it asks again; and their owner."""
     kept: tuple[int, int, Any] = getattr(OWN, "kept", (0, 0, None))
     if kept[0] < size:
         memory = np.zeros(size, np.uint8)  # not empty: what is not a number slows arithmetic down
-        kept = OWN.kept = (size, memory.ctypes.data, memory)
-    return kept[1]
+        kept = (size, memory.ctypes.data, memory)
+        if size <= LARGEST_KEPT:
+            OWN.kept = kept
+    return kept[1:]
+
+
+def _flat(value: Tensor) -> Tensor:
+    """The same numbers as memory shows them in order."""
+    return (value if value.layout == torch.strided else value.to_dense()).contiguous().resolve_neg()
 
 
 class _Cut(NamedTuple):
@@ -77,32 +86,34 @@ class _Job:
         self.steps, self.size, neurons = shape[0], math.prod(shape[1:]), math.prod(shape[2:])
         self.wide = i.beta.dtype == torch.float64
         self.flags = _flags(i, form)
-        self.x = (i.x if i.x.dtype == i.beta.dtype else i.x.to(i.beta.dtype)).contiguous()
-        self.alpha = i.alpha.contiguous()
+        self.x = _flat(i.x if i.x.dtype == i.beta.dtype else i.x.to(i.beta.dtype))
+        self.alpha = _flat(i.alpha)
         self.starts = [self._start(value) for value in (i.v0, i.u0)] if self.flags.start else [None, None]
-        self.cut = _cut(self.size, neurons, self.flags.scalar, most)
+        self.cut = _cut(self.size, neurons, self.flags.scalar, max(1, min(most, self.size)))
         self.table = _table(i, neurons, self.flags.scalar, self.cut.columns)
         MET.add(self.flags)
 
     def _start(self, value: Tensor | None) -> Tensor:
-        return self.x.new_zeros(self.shape[1:]) if value is None else value.contiguous()
+        return self.x.new_zeros(self.shape[1:]) if value is None else _flat(value)
 
     def like_x(self) -> Tensor:
         return torch.from_numpy(empty(tuple(self.shape), np.float64 if self.wide else np.float32))
 
-    def run(self, kernel: team.Kernel, *arrays: Tensor | None) -> None:
-        """Let threads run the kernel.  arrays: its own, after x, v0, u0, parameters and alpha."""
+    def run(self, kernel: team.Kernel, trail: int, *arrays: Tensor | None) -> None:
+        """Let threads run the kernel.  trail: steps to keep; arrays: its own, after x, v0, u0, parameters and alpha."""
         cut = self.cut
-        each = (WORK + self.steps * cut.width) * (8 if self.wide else 4)
+        each = (WORK + trail * cut.width) * (8 if self.wide else 4)
         count = min(torch.get_num_threads(), cut.blocks, max(1, self.steps * self.size // WORTH))
         table = ctypes.addressof(self.table) if isinstance(self.table, ctypes.Array) else self.table.data_ptr()
+        scratch, owner = _scratch(count * each)
         first = [0 if a is None else a.data_ptr() for a in (self.x, *self.starts)]
         job = (ctypes.c_int64 * LENGTH)(
             0, 0, cut.blocks, self.steps, self.size, cut.period, cut.pieces, cut.width, cut.columns,
-            _scratch(count * each), each, *first, table, self.alpha.data_ptr(),
+            scratch, each, *first, table, self.alpha.data_ptr(),
             *[0 if a is None else a.data_ptr() for a in arrays],
         )  # fmt: skip
         team.run(kernel, ctypes.addressof(job), count)
+        del owner
 
 
 parameters = operator.attrgetter(*PARAMETERS)
@@ -143,7 +154,7 @@ def forward(i: Inputs, form: Form, watch: bool) -> Outputs:
     job = _Job(i, form, BLOCK)
     wanted = (True, watch, watch, watch and i.beta_syn is not None)
     found = Outputs(*(job.like_x() if w else None for w in wanted))
-    job.run(forward_kernel(job.flags, watch), *found)
+    job.run(forward_kernel(job.flags, watch), 0, *found)
     return found
 
 
@@ -156,11 +167,13 @@ def backward(grads: Outputs, i: Inputs, form: Form, need: Sequence[bool]) -> Sum
     """As plain.backward."""
     job = _Job(i, form, min(BLOCK, max(LEAST_BLOCK, TRAIL // len(i.x) // 64 * 64)))
     _, alpha, beta, theta, theta_neg, _, _ = need
-    given = [None if g is None else (g if g.layout == torch.strided else g.to_dense()).contiguous() for g in grads]
+    given = [None if g is None or g._is_zerotensor() else _flat(g) for g in grads]
     gx = job.like_x()
     galpha = torch.empty((job.cut.blocks, job.steps), dtype=torch.float64) if alpha else None
     over_time = [torch.zeros(job.shape[1:], dtype=torch.float64) if w else None for w in (beta, theta, theta_neg)]
     starts = [None if start is None else torch.empty_like(start) for start in job.starts]
-    wanted = Wanted._make([*(g is not None for g in grads), alpha, beta, theta, theta_neg])
-    job.run(backward_kernel(job.flags, wanted), *given, gx, galpha, *over_time, *starts, _backwards(job.steps))
+    wanted = Wanted._make([*(g is not None for g in given), alpha, beta, theta, theta_neg])
+    job.run(
+        backward_kernel(job.flags, wanted), job.steps, *given, gx, galpha, *over_time, *starts, _backwards(job.steps)
+    )
     return Sums(gx, None if galpha is None else galpha.sum(0), *over_time, *starts)

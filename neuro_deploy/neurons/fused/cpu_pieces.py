@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 
+from . import surrogate
 from .surrogate import EXP2, LARGEST, UNITS
 from .surrogate import MAGIC as ROUNDER
 
@@ -33,8 +34,8 @@ cpu_kernels.py); the table's columns; the address of all scratch and the bytes o
 LENGTH = ADDRESSES + 17
 X, V0, U0, PARAMETERS, ALPHA, FIRST = range(6)
 """A job's arrays; from FIRST on those that only one of the kernels has."""
-VERSION = zlib.crc32(Path(__file__).read_bytes())
-"""Of this file's text: a constant of every kernel, since Numba's cache looks at the kernel's own file alone."""
+VERSION = zlib.crc32(b"".join(Path(file).read_bytes() for file in (__file__, surrogate.__file__)))
+"""Of what kernels are made of: a constant of each, since Numba's cache looks at the kernel's own file alone."""
 
 f32 = np.float32
 MAGIC, FAR = f32(ROUNDER), f32(LARGEST)
@@ -49,10 +50,10 @@ def inlined(function: F) -> F:
 
 
 def compiled(by: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
-    """Compile a function by njit or cfunc; without a cache where no folder for it can be written."""
+    """Compile a function by njit or cfunc; without a cache where none can be written."""
     try:
         return by(cache=True, **OPTIONS, **more)(function)
-    except RuntimeError:
+    except (RuntimeError, OSError):
         return by(**OPTIONS, **more)(function)
 
 
@@ -189,12 +190,11 @@ def slopes(h: Any, theta: Any, alpha: Any, most: int, surrogate: int, wide: bool
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = ZERO, ZERO, ZERO
     sharp = alpha * UNIT[surrogate] if wide else alpha * f32(UNIT[surrogate])
-    reach = sharp * h
     for k in range(1, most + 1):
-        level = theta * f32(k)
-        height = bump(reach - sharp * level, surrogate, wide)
+        z = h - theta * f32(k)
+        height = bump(sharp * z, surrogate, wide)
         slope = height if k == 1 else slope + height
-        tilt = (h - level) * height if k == 1 else tilt + (h - level) * height
+        tilt = z * height if k == 1 else tilt + z * height
         weight = height if k == 1 else weight + height * f32(k)
     return alpha * slope, tilt, alpha * weight
 

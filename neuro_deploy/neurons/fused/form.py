@@ -14,7 +14,7 @@ Backward, with F' the surrogate's bump, a = alpha[t], z[k] = h - theta * k, all 
 
     dup/dh = a * sum F'(a*z[k])    dup/dalpha = sum z[k] * F'(a*z[k])    dup/dtheta = -a * sum k * F'(a*z[k])
 
-    a*z[k] in the unit of the bump (surrogate.py): (a * unit) * h - (a * unit) * (theta * k)
+    a*z[k] in the unit of the bump (surrogate.py) is (a * unit) * (h - theta * k).
 
 and likewise for down with -h, theta_neg, K_neg.  detach: up and down are constants where they reset v.  smooth: up and
 down are the sums of F itself, of which all this is the derivative; for tests in float64.

@@ -7,6 +7,7 @@ memory of arrays that nobody uses any more is kept for the next of the same size
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,37 @@ Memory = NDArray[np.uint8]
 SMALL = 1 << 16
 """Bytes below which memory is not kept."""
 ALIGNED = 64
+"""Bytes: a cache line."""
 KEPT: int = min(1 << 30, psutil.virtual_memory().total // 16)
 
-_free: dict[int, list[Memory]] = {}
-"""Size -> what is free of it.  Each operation on it is atomic: a lease may end in any thread, at any time."""
+
+class _Free:
+    """Memory that nobody uses, by its size.  A lease may end in any thread, and within these lines too."""
+
+    def __init__(self, kept: int) -> None:
+        self.kept, self.total = kept, 0
+        self.sizes: dict[int, list[Memory]] = {}
+        self._lock = threading.RLock()
+
+    def take(self, size: int) -> Memory | None:
+        """Memory of that many bytes."""
+        with self._lock:
+            found = self.sizes.get(size)
+            if not found:
+                return None
+            self.total -= size
+            return found.pop() if len(found) > 1 else self.sizes.pop(size)[0]
+
+    def give(self, memory: Memory) -> None:
+        """Keep it for the next; the largest goes where all would be too much."""
+        with self._lock:
+            self.sizes.setdefault(memory.nbytes, []).append(memory)
+            self.total += memory.nbytes
+            while self.total > self.kept:
+                self.take(max(list(self.sizes)))
+
+
+FREE = _Free(KEPT)
 
 
 class _Lease:
@@ -30,14 +58,8 @@ class _Lease:
         self.memory = memory
         self.__array_interface__ = memory.__array_interface__
 
-    def __del__(self, free: dict[int, list[Memory]] = _free, kept: int = KEPT) -> None:
-        free.setdefault(self.memory.nbytes, []).append(self.memory)
-        sizes = list(free)
-        while sizes and sum(size * len(free[size]) for size in sizes) > kept:
-            try:
-                free[sizes[0]].pop()
-            except IndexError:
-                sizes.pop(0)
+    def __del__(self, free: _Free = FREE) -> None:
+        free.give(self.memory)
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -45,9 +67,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    try:
-        memory = _free[size].pop()
-    except (KeyError, IndexError):
+    memory = FREE.take(size)
+    if memory is None:
         whole = np.empty(size + ALIGNED, np.uint8)
         start = -whole.ctypes.data % ALIGNED
         memory = whole[start : start + size]

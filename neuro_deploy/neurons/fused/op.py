@@ -16,10 +16,12 @@ from typing import Any, Protocol, cast
 import torch
 from packaging.version import Version
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
-from .form import LEARNED, Form, Inputs, Outputs, Sums
+from ...errors import InputError
+from .form import LEARNED, PARAMETERS, Form, Inputs, Outputs, Sums
 
 WORTH = 1 << 14
 """Neurons times steps from which a kernel that is not in the process yet is worth loading, or compiling."""
@@ -74,8 +76,24 @@ def _met(i: Inputs, form: Form) -> bool:
 
 def _fire(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     i, form, watch, backend = Inputs(*args[:COUNT]), Form(*args[COUNT:-2]), args[-2], args[-1]
+    check(i)
     found = implementation(backend, i, form).forward(i, form, watch)
     return tuple(i.beta.new_empty(0) if t is None else t for t in found)  # type: ignore[return-value]
+
+
+def check(i: Inputs) -> None:
+    """Raises: InputError for tensors that are not as Inputs says: kernels read their memory as if they were."""
+    (steps, batch), neurons = i.x.shape[:2], i.x.shape[2:]
+    for name, value in zip(Inputs._fields[1:], i[1:], strict=True):
+        if value is None:
+            continue
+        if value.dtype != i.beta.dtype or value.device != i.x.device:
+            raise InputError(
+                f"{name} is {value.dtype} on {value.device}, but beta {i.beta.dtype} and x on {i.x.device}"
+            )
+        shapes = {"alpha": ((steps,),), "v0": ((batch, *neurons),), "u0": ((batch, *neurons),)}.get(name, ((), neurons))
+        if value.shape not in shapes and not (value.numel() == 1 and name in PARAMETERS):
+            raise InputError(f"{name} has shape {tuple(value.shape)}, but x {tuple(i.x.shape)}")
 
 
 def _shapes(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -144,10 +162,11 @@ class _Fire(torch.autograd.Function):
 
 
 def _direct(tensors: Iterable[Any]) -> bool:
-    """True if nobody looks on (torch.compile, vmap, tensors of other kinds), so that torch's dispatcher, which costs as
-    much as a small population, has nothing to decide."""
+    """True if nobody looks on (torch.compile, a trace, vmap, tensors of other kinds), so that torch's dispatcher, which
+    costs as much as a small population, has nothing to decide."""
     return (
         not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._functorch.peek_interpreter_stack() is None
         and PLAIN.issuperset(map(type, tensors))
@@ -157,13 +176,15 @@ def _direct(tensors: Iterable[Any]) -> bool:
 def _run(direct: bool, watch: bool, backend: str, form: Form, i: Inputs) -> Any:
     """The outputs; without gradients."""
     if direct:
+        check(i)
         return tuple(implementation(backend, i, form).forward(i, form, watch))
     with torch._C._AutoDispatchBelowAutograd():
         return FIRE(*i, *form, watch, backend)
 
 
 def _with_gradients(direct: bool, watch: bool, backend: str, form: Form, i: Inputs) -> Any:
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in i):
+    forward_mode = forward_ad._current_level >= 0  # refused by torch in _Fire, which has backward mode alone
+    if forward_mode or (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in i)):
         return _Fire.apply(direct, watch, backend, form, *i)  # type: ignore[no-untyped-call]
     return _run(direct, watch, backend, form, i)
 

@@ -64,12 +64,11 @@ def slopes(h: Tensor, theta: Tensor, alpha: Tensor, most: int, surrogate: str) -
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = (torch.zeros_like(h) for _ in range(3))
     sharp = alpha * UNITS[surrogate]
-    reach = sharp * h
     for k in range(1, most + 1):
-        level = theta * k
-        height = BUMPS[surrogate](reach - sharp * level)
+        z = h - theta * k
+        height = BUMPS[surrogate](sharp * z)
         slope = slope + height
-        tilt = tilt + (h - level) * height
+        tilt = tilt + z * height
         weight = weight + height * k
     return alpha * slope, tilt, alpha * weight
 

@@ -11,7 +11,7 @@ import ctypes
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -40,13 +40,26 @@ def run(kernel: Kernel, job: int, count: int) -> None:
     if together is not None and os.getpid() == BORN:
         together(kernel.address, job, count, 0)
         return
-    others = [_pool(os.getpid(), count - 1).submit(kernel.call, job) for _ in range(count - 1)]
+    others: list[Future[None]] = []
     try:
+        for _ in range(count - 1):
+            others.append(_pool(os.getpid(), count - 1).submit(kernel.call, job))
         kernel.call(job)
     finally:
-        for other in others:
-            if not other.cancel():  # it has begun
-                other.result()
+        _ended(
+            [other for other in others if not other.cancel()]
+        )  # those have begun: torch's threads may have their core
+
+
+def _ended(others: list[Future[None]]) -> None:
+    """Wait, through Ctrl-C too: the job's memory is free afterwards."""
+    try:
+        wait(others)
+    except BaseException:
+        _ended(others)
+        raise
+    for other in others:
+        other.result()
 
 
 @cache
