@@ -16,7 +16,7 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError, RecipeError
 from neuro_deploy.train.datasets import Dataset, coded, load, load_dataset
 from neuro_deploy.train.datasets.coding import frames, latency, levels, rate
-from neuro_deploy.train.datasets.events import of_npz
+from neuro_deploy.train.datasets.recordings import of_npz
 from neuro_deploy.train.recipe import DataSettings
 
 DATA = Path(__file__).resolve().parent / "data"

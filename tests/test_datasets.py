@@ -15,7 +15,7 @@ from neuro_deploy.files import read_input, read_npz, write_npz
 from neuro_deploy.train import load_recipe, load_run
 from neuro_deploy.train.datasets import about, data_of, dataset_names, load, load_dataset
 from neuro_deploy.train.datasets.cache import CACHE
-from neuro_deploy.train.datasets.events import is_cache, of_cache, of_npz, write_cache
+from neuro_deploy.train.datasets.recordings import is_cache, of_cache, of_npz, write_cache
 from neuro_deploy.train.recipe import DataSettings, EventSettings
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -121,12 +121,12 @@ def test_a_cache_file_keeps_every_event(tmp_path: Path) -> None:
 
 
 def test_blocks_do_not_change_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuro_deploy.train.datasets import events
+    from neuro_deploy.train.datasets import recordings
 
     write_cache(tmp_path / "a.h5", of_npz(EVENTS))
     whole = [each.digest for each in of_cache(tmp_path / "a.h5")]
     for block in (1, 5000, 12_345):
-        monkeypatch.setattr(events, "BLOCK", block)
+        monkeypatch.setattr(recordings, "BLOCK", block)
         assert [each.digest for each in of_cache(tmp_path / "a.h5")] == whole
         write_cache(tmp_path / "b.h5", of_npz(EVENTS))
         assert [each.digest for each in of_cache(tmp_path / "b.h5")] == whole

@@ -18,9 +18,9 @@ import pytest
 
 from neuro_deploy.errors import FileError, FormatError
 from neuro_deploy.train.datasets.archives import files_in
-from neuro_deploy.train.datasets.events import Recording, of_npz
 from neuro_deploy.train.datasets.formats import Events, read_aedat2, read_atis, read_gesture, read_shd
 from neuro_deploy.train.datasets.images import read_cifar, read_idx
+from neuro_deploy.train.datasets.recordings import Recording, of_npz
 
 DATA = Path(__file__).resolve().parent / "data"
 

@@ -12,8 +12,9 @@ from ...errors import FormatError
 from ..recipe import DataSettings
 from .archives import files_in
 from .base import About, Archive, Dataset
-from .events import Recording, load_events, prepare_events
+from .events import load_events, prepare_events
 from .formats import read_gesture
+from .recordings import Recording
 
 FILES = "https://figshare.com/ndownloader/files/"
 ABOUT = About(

@@ -1,7 +1,7 @@
 """N-MNIST: an event camera that moves three times before MNIST digits, 34 x 34 pixels, a third of a second each.
 
-Not shipped: `neuro_deploy datasets nmnist --download`, or --data with an .npz (see `events`), or a folder with the .bin
-files under Train/0 to Train/9 and Test/0 to Test/9 (or their archives).
+Not shipped: `neuro_deploy datasets nmnist --download`, or --data with an .npz (see `recordings`), or a folder with the
+.bin files under Train/0 to Train/9 and Test/0 to Test/9 (or their archives).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from ...errors import FormatError
 from ..recipe import DataSettings
 from .archives import files_in
 from .base import About, Archive, Dataset
-from .events import Recording, load_events, prepare_events
+from .events import load_events, prepare_events
 from .formats import read_atis
+from .recordings import Recording
 
 FILES = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
 ABOUT = About(

@@ -9,8 +9,9 @@ from ...errors import FormatError
 from ..recipe import DataSettings
 from .archives import files_in
 from .base import About, Archive, Dataset
-from .events import Recording, load_events, prepare_events
+from .events import load_events, prepare_events
 from .formats import read_shd
+from .recordings import Recording
 
 FILES = "https://zenkelab.org/datasets/"
 ABOUT = About(
