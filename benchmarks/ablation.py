@@ -11,8 +11,10 @@ Search: each arm gets the same number of trials, LIF included, each trained on f
 measured on the last fifth.  Trial 0 is what the recipe and nd.nn have as defaults; trial i draws learning rate, alpha,
 surrogate, theta, beta and the readout's scale once for all arms, and beside them what only some arms have: K, the
 learning rate of alpha, the weight of PNB.  Test: the best trial of each arm, trained on the whole training set with
-other seeds; the accuracy after the last epoch on the test set is what counts, once.  A second choice, for equal numbers
-of spikes: the best trial among those with no more spikes a sample than the LIF arm's best.
+other seeds; the accuracy after the last epoch on the test set is what counts, once.
+
+A second choice, for equal numbers of spikes: each arm's best trial is also run with its theta times 1.25, 1.5 and 2 (on
+validation), and the best of these and the trials counts that has no more spikes a sample than the LIF arm's best trial.
 
 Every run is a line of --results, and what has its line is not run again, so that an interrupted campaign goes on.
 """
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -60,6 +63,8 @@ from neuro_deploy.train.nets import build
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ablation.jsonl"
 TRIALS, SEEDS, PROCESSES = 12, (0, 1, 2, 3, 4), 2
+THETA, FACTORS = "network.args.neuron_args.theta", (1.25, 1.5, 2.0)
+"""What the thresholds of an arm's best trial are multiplied by, to find as few spikes as another arm's."""
 
 
 @lru_cache
@@ -135,18 +140,31 @@ def searched(workload: Workload, arms: Sequence[Arm], trials: int) -> list[Job]:
     ]
 
 
-def chosen(workload: Workload, arm: Arm, done: Mapping[str, Record], trials: int, limit: float) -> Record | None:
-    """The best trial with at most `limit` spikes a sample; of equally good ones that with fewer spikes."""
-    found = [done[key] for job in searched(workload, [arm], trials) if (key := key_of(job.known)) in done]
+def swept(workload: Workload, arm: Arm, best: Record | None) -> list[Job]:
+    """The jobs that look for fewer spikes: an arm's best trial with larger thresholds."""
+    if not best:
+        return []
+    settings = [{**best["setting"], THETA: round(best["setting"][THETA] * factor, 4)} for factor in FACTORS]
+    return [Job(workload, arm, setting, SEARCH_SEED, SEARCH) for setting in settings]
+
+
+def chosen(jobs: Sequence[Job], done: Mapping[str, Record], limit: float = math.inf) -> Record | None:
+    """The best of these runs with at most `limit` spikes a sample; of equally good ones that with fewer spikes."""
+    found = [done[key] for job in jobs if (key := key_of(job.known)) in done]
     fit = [record for record in found if record["spikes"] <= limit and not record["error"]]
     return max(fit, key=lambda record: (record["accuracy"], -record["spikes"]), default=None)
 
 
 def choices(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record], trials: int) -> dict[str, list[Any]]:
-    """For each of the two tables the trial of each arm, or None: any number of spikes, and the first arm's."""
-    best = [chosen(workload, arm, done, trials, float("inf")) for arm in arms]
+    """For each of the two tables the run of each arm, or None: any number of spikes, and the first arm's best's."""
+    tried = [searched(workload, [arm], trials) for arm in arms]
+    best = [chosen(jobs, done) for jobs in tried]
     limit = best[0]["spikes"] if best[0] else -1.0
-    return {"best": best, "equal": [chosen(workload, arm, done, trials, limit) for arm in arms]}
+    equal = [
+        chosen([*jobs, *swept(workload, arm, record)], done, limit)
+        for arm, jobs, record in zip(arms, tried, best, strict=True)
+    ]
+    return {"best": best, "equal": equal}
 
 
 def campaign(
@@ -172,6 +190,8 @@ def campaign(
 
             def complete(jobs: Sequence[Job], workload: Workload = workload) -> None:
                 wanted = {key_of(job.known): job for job in jobs}
+                if not wanted:
+                    return
                 left = [job for key, job in wanted.items() if key not in done]
                 on_run(workload.name, jobs[0].stage, len(wanted) - len(left), len(wanted))
                 for count, record in enumerate(run(left), len(wanted) - len(left) + 1):
@@ -182,6 +202,8 @@ def campaign(
                     on_run(workload.name, record["stage"], count, len(wanted))
 
             complete(searched(workload, arms, trials))
+            best = choices(workload, arms, done, trials)["best"]
+            complete([job for arm, record in zip(arms, best, strict=True) for job in swept(workload, arm, record)])
             picks = choices(workload, arms, done, trials).values()
             complete(
                 [
@@ -210,6 +232,12 @@ def outcomes(
 
     picks = choices(workload, arms, done, trials)
     return {name: [outcome(*pair) for pair in zip(arms, picked, strict=True)] for name, picked in picks.items()}
+
+
+def by_trial(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record], trials: int) -> list[list[float]]:
+    """Accuracy on validation in percent, for each arm trial by trial; NaN where it was not run."""
+    keys = [[key_of(job.known) for job in searched(workload, [arm], trials)] for arm in arms]
+    return [[100 * done[key]["accuracy"] if key in done else math.nan for key in row] for row in keys]
 
 
 def parsed() -> argparse.Namespace:
@@ -257,7 +285,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for name in args.workloads:
-        print(report(WORKLOADS[name].title, outcomes(WORKLOADS[name], ARMS, done, args.trials, args.seeds)))
+        found = outcomes(WORKLOADS[name], ARMS, done, args.trials, args.seeds)
+        print(report(WORKLOADS[name].title, found, by_trial(WORKLOADS[name], ARMS, done, args.trials)))
     return 0
 
 

@@ -51,14 +51,17 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def table(title: str, arms: Sequence[Outcome | None], tested: Sequence[tuple[int, int]], what: str) -> list[str]:
-    """Differences between arms and what they are worth, as rows of a table.  tested: pairs (with, without)."""
-    pairs = [(a, b) for i, j in tested if (a := arms[i]) and (b := arms[j])]
-    found = [paired(a.accuracy, b.accuracy) for a, b in pairs]
+def ideas(arms: Sequence[Outcome | None], trials: Sequence[Sequence[float]]) -> list[str]:
+    """What each idea adds to the arm without it, as a table: best trials by seed, same settings by trial."""
+    pairs = [(i, j, a, b) for i, j in STEPS if (a := arms[i]) and (b := arms[j])]
+    found = [paired(a.accuracy, b.accuracy) for _, _, a, b in pairs]
     corrected = holm([p for _, p in found])
-    lines = [f"{title}:", "", f"| {what} | points | p | p, Holm |", "|---|---:|---:|---:|"]
-    for (a, b), (mean, p), together in zip(pairs, found, corrected, strict=True):
-        lines.append(f"| {a.arm} against {b.arm} | {mean:+.2f} | {probability(p)} | {probability(together)} |")
+    lines = ["What each idea adds to the arm without it: best trials on test; the same settings on validation:", ""]
+    lines += ["| arms | points | p, Holm | points by trial, mean | better in |", "|---|---:|---:|---:|---:|"]
+    for (i, j, a, b), (mean, _), together in zip(pairs, found, corrected, strict=True):
+        gains = np.subtract(trials[i], trials[j])
+        same = f"{gains.mean():+.2f} | {(gains > 0).sum()} of {len(gains)}"
+        lines.append(f"| {a.arm} against {b.arm} | {mean:+.2f} | {probability(together)} | {same} |")
     return [*lines, ""]
 
 
@@ -97,12 +100,12 @@ def settings(arms: Sequence[Outcome | None]) -> list[str]:
     return [*lines, ""]
 
 
-def report(title: str, found: Mapping[str, Sequence[Outcome | None]]) -> str:
-    """All tables of a workload."""
+def report(title: str, found: Mapping[str, Sequence[Outcome | None]], trials: Sequence[Sequence[float]]) -> str:
+    """All tables of a workload.  trials: accuracy of each arm on validation in percent, trial by trial."""
     best = found["best"]
     lines = [f"#### {title}", ""]
     if not any(best):
         return "\n".join([*lines, "Not run.", ""])
     lines += [*summary("best", best), *summary("equal", found["equal"])]
-    lines += table("What each idea adds to the arm without it (best trials)", best, STEPS, "arm")
+    lines += ideas(best, trials)
     return "\n".join([*lines, "What was taken:", "", *settings(best)])

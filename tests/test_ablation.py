@@ -133,6 +133,12 @@ def test_the_choice_at_equal_spikes(modules: list[Any]) -> None:
     # LIF has the even ones: (0.8, 10), (0.7, 20), (0.8, 30), (0.9, 35); CF (0.9, 30), (0.95, 40), (0.85, 31), (0.8, 25)
     assert [r["spikes"] for r in picked["best"]] == [35.0, 40.0]
     assert [r["spikes"] for r in picked["equal"]] == [35.0, 30.0]
+    tried = ablation.swept(workload, arms[1], picked["best"][1])
+    first = picked["best"][1]["setting"][ablation.THETA]
+    assert [job.setting[ablation.THETA] for job in tried] == pytest.approx([1.25 * first, 1.5 * first, 2 * first])
+    done[ablation.key_of(tried[2].known)] = {**tried[2].known, "accuracy": 0.92, "spikes": 35.0, "error": ""}
+    picked = ablation.choices(workload, arms, done, 4)
+    assert [r["accuracy"] for r in picked["best"]] == [0.9, 0.95] and picked["equal"][1]["accuracy"] == 0.92
     few = ablation.choices(workload, arms, dict(list(done.items())[:2]), 4)
     assert few["equal"][1] is None
 
@@ -151,6 +157,7 @@ def test_the_statistics_by_hand(modules: list[Any]) -> None:
     assert tables.holm([math.nan, 0.02])[1] == pytest.approx(0.04)
     one = tables.Outcome("LIF", {"training.lr": 0.1}, 90.0, tuple(b), (10.0,) * 5)
     other = tables.Outcome("CF", {"training.lr": 0.2}, 91.0, tuple(a), (1234.0,) * 5)
-    text = tables.report("T", {"best": [one, other, None, None, None], "equal": [one, None, None, None, None]})
+    trials = [[50.0, 60.0, 70.0], [51.0, 59.0, 73.0], [], [], []]
+    text = tables.report("T", {"best": [one, other, None, None, None], "equal": [one, None, None, None, None]}, trials)
     assert f"| CF | 91.0 | 91.60 | {np.std(a, ddof=1):.2f} | 1,234 | +0.80 | {p:.3f} |" in text
-    assert "| none, or not run |" in text and "CF against LIF" in text
+    assert "| none, or not run |" in text and f"| CF against LIF | +0.80 | {p:.3f} | +1.00 | 2 of 3 |" in text
