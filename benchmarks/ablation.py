@@ -156,13 +156,17 @@ def chosen(jobs: Sequence[Job], done: Mapping[str, Record], limit: float = math.
 
 
 def choices(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record], trials: int) -> dict[str, list[Any]]:
-    """For each of the two tables the run of each arm, or None: any number of spikes, and the first arm's best's."""
+    """For each of the two tables the run of each arm, or None: any number of spikes, and the first arm's best's.
+
+    Of an arm whose larger thresholds are not all tried yet there is none for the second.
+    """
     tried = [searched(workload, [arm], trials) for arm in arms]
     best = [chosen(jobs, done) for jobs in tried]
     limit = best[0]["spikes"] if best[0] else -1.0
+    lower = [swept(workload, arm, record) for arm, record in zip(arms, best, strict=True)]
     equal = [
-        chosen([*jobs, *swept(workload, arm, record)], done, limit)
-        for arm, jobs, record in zip(arms, tried, best, strict=True)
+        chosen([*jobs, *more], done, limit) if all(key_of(job.known) in done for job in more) else None
+        for jobs, more in zip(tried, lower, strict=True)
     ]
     return {"best": best, "equal": equal}
 
