@@ -111,3 +111,20 @@ def test_a_nir_primitive(monkeypatch: pytest.MonkeyPatch) -> None:
     x = networks.pixels(6, 4, 12)
     assert nd.simulate(graph, x, "reference").populations["cf2"].data["spikes"].any()
     assert nd.simulate(nd.compile(graph), x, "sim").populations["cf2"].data["spikes"].any()
+
+
+def test_an_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function and its name in ARCHITECTURES, and a recipe can name it."""
+    from torch import nn
+
+    from neuro_deploy.train import load_recipe, nets
+    from neuro_deploy.train.datasets import data_of
+
+    def single(steps: int, alpha: float) -> nn.Module:
+        return nn.Sequential(nn.Linear(64, 10), nd.nn.CirculateFire(steps=steps, alpha=alpha))
+
+    recipe = load_recipe("digits_mlp", ["network.factory=single", "network.args={alpha = 2.5}"])
+    with pytest.raises(nd.NeuroDeployError, match="unknown architecture 'single'"):
+        nets.build(recipe, data_of(recipe))
+    monkeypatch.setattr(nets, "ARCHITECTURES", {**nets.ARCHITECTURES, "single": single})
+    assert nets.build(recipe, data_of(recipe))[1].alpha.shape == (recipe.network.steps,)
