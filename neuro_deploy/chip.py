@@ -39,7 +39,7 @@ from .train.datasets import data_of
 from .train.export import graph_of
 from .train.fold import fold
 from .train.recipe import differences
-from .train.runs import CHECKPOINT, FLOAT_RUN, load_chip, open_run
+from .train.runs import CHECKPOINT, FLOAT_RUN, claimed, load_chip, open_run
 
 KEPT = ("input", "recipe")
 """Entries of a graph's metadata that stay true."""
@@ -132,15 +132,14 @@ def train_on_chip(settings: Recipe, target: str, out: Path, source: Path | None,
     """
     load_target(target)
     recipe, floats = settings.on_chip(target), settings.model_copy(update={"chip": settings.chip.in_float()})
-    if resume and ((out / CHECKPOINT).exists() or not (out / FLOAT_RUN).exists()):
-        open_run(out, True)
+    if resume and (out / CHECKPOINT).exists():
         return train(recipe, out, resume=True, model=load_chip(out, recipe, data_of(recipe)), **common)
-    open_run(out, False)
+    with claimed(out):
+        open_run(out, resume)
     if source is None:
         source = out / FLOAT_RUN
-        begun = resume and (source / CHECKPOINT).exists()
-        train(floats, source, resume=begun, **common)
-    return train(recipe, out, model=_start(load_run(source), recipe, source), **common)
+        train(floats, source, resume=resume, **common)
+    return train(recipe, out, resume=resume, model=_start(load_run(source), recipe, source), **common)
 
 
 def _start(run: Run, recipe: Recipe, source: Path) -> Chip:

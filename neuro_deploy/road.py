@@ -99,6 +99,8 @@ def train_run(
     out: Path,
     *,
     device: str = "auto",
+    devices: int | None = None,
+    checkpoint_seconds: float | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     chip: str = "",
@@ -108,6 +110,7 @@ def train_run(
 ) -> Trained:
     """Train by a recipe and put the test set beside the weights.
 
+    device, devices, checkpoint_seconds, resume: as of `train`.
     recipe: a name or a TOML file; "" with resume: the run's own.
     chip: a target; then training goes on in its arithmetic from the float run `source`, or from a float run in
     out/float, which is trained first; with the settings of the recipe's [chip].
@@ -122,7 +125,9 @@ def train_run(
         raise RecipeError("which recipe?  'neuro_deploy models' lists those that are here; a .toml file works as well")
     begin = time.perf_counter()
     told = on_epoch or (lambda metrics: None)
-    common: dict[str, Any] = {"device": device, "progress": progress, "on_epoch": told}
+    common: dict[str, Any] = {"device": device, "devices": devices, "progress": progress, "on_epoch": told}
+    if checkpoint_seconds is not None:
+        common["checkpoint_seconds"] = checkpoint_seconds
     settings = load_recipe(recipe, overrides)
     if target := chip or settings.chip.target:
         if source is not None:

@@ -113,7 +113,7 @@ def test_without_a_float_run_one_is_trained_first(trained: Path, tmp_path: Path)
     with pytest.raises(TrainingError, match="interrupted"):
         small(out, FLOAT, chip="loihi2", progress=interrupt)
     with pytest.raises(TrainingError, match="holds no checkpoint"):
-        small(tmp_path / "other", chip="loihi2", resume=True)
+        small(tmp_path, chip="loihi2", resume=True)
     small(out, FLOAT, chip="loihi2", resume=True)
     assert chip_in(out).program() == chip_in(trained).program()
     assert not load_run(out / "float").recipe.chip.target

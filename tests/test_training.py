@@ -18,7 +18,8 @@ from neuro_deploy.errors import InputError, TrainingError
 from neuro_deploy.neurons.torch import observe
 from neuro_deploy.train import Result, load_run, train
 from neuro_deploy.train.losses import decide
-from neuro_deploy.train.session import fabric_for, schedule
+from neuro_deploy.train.processes import accelerator
+from neuro_deploy.train.session import schedule
 
 TINY = (
     "network.args.hidden=[12, 9]",
@@ -223,13 +224,13 @@ def test_divergence_is_an_error_and_keeps_the_checkpoint(tmp_path: Path) -> None
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fabric_for("cpu").device.type == "cpu"
+    assert accelerator("cpu") == "cpu"
     with pytest.raises(TrainingError, match="unknown device 'tpu'; use auto, cpu or cuda"):
-        fabric_for("tpu")
+        accelerator("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert fabric_for("auto").device.type == "cpu"
+    assert accelerator("auto") == "cpu"
     with pytest.raises(TrainingError, match="no CUDA GPU can be used here"):
-        fabric_for("cuda")
+        accelerator("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

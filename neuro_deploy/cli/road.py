@@ -18,6 +18,7 @@ from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, progress, say
 
+PRECISIONS = {"32": "32-true"}
 QUIET_EPOCHS = 10
 """Without a terminal, every so many epochs get a line."""
 
@@ -32,11 +33,21 @@ def train(
     recipe: str = typer.Argument("", help="A recipe's name ('models' lists them) or a RECIPE.toml; not for --resume."),
     out: Path = typer.Option(..., "--out", help="Run directory: weights, recipe, metrics, a test input."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    devices: int | None = typer.Option(
+        None, "--devices", help="GPUs, or processes on the CPU, that share each batch; torchrun works as well."
+    ),
+    precision: str = typer.Option("", "--precision", help="32, bf16-mixed or 16-mixed: training.precision."),
+    accumulate: int | None = typer.Option(
+        None, "--accumulate", help="Batches whose gradients make one step of the optimizer: training.accumulate."
+    ),
+    checkpoint_seconds: float | None = typer.Option(
+        None, "--checkpoint-seconds", min=0, help="The most training that a kill can cost; default: 60."
+    ),
     overrides: list[str] = typer.Option([], "--set", help="section.key=value; may be given again."),
     data: Path | None = typer.Option(
         None, "--data", help="The dataset's files, where they are not those of the cache: a file or a folder."
     ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with the interrupted run in --out, by its own recipe."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out, by its own recipe; or start it."),
     chip: str = typer.Option("", "--chip", help="A target: train in its integers, so that spikes are the chip's."),
     source: Path | None = typer.Option(
         None, "--from", help="With --chip: the finished float run to go on from; default: train one in OUT/float first."
@@ -46,15 +57,26 @@ def train(
 
     With --chip the forward pass is the chip: its integer weights, thresholds, 12-bit leaks and registers; 'export' and
     'compile' then find the same integers.  The recipe's [chip] says how long, and how fast (chip.epochs, chip.lr).
+    A run that was interrupted or killed, at any moment, goes on by the same command with --resume, to the same weights.
 
     Example: [bold]neuro_deploy train digits_mlp --out runs/digits --set training.epochs=30 --set seed=1[/bold]
+    Or: [bold]neuro_deploy train digits_mlp --out runs/digits --devices 2 --accumulate 4 --precision bf16-mixed[/bold]
+    Or: [bold]torchrun --nproc-per-node 2 -m neuro_deploy train digits_mlp --out runs/digits[/bold]
     Then: [bold]neuro_deploy train digits_mlp --chip loihi2 --from runs/digits --out runs/digits_chip[/bold]
     """
     from ..road import train_run
+    from ..train.helpers import dismiss, follow
 
     if data is not None:
         overrides = [*overrides, f"data.path={json.dumps(str(data.resolve()))}"]
-    with progress(f"training {recipe}") as update:
+    if follow(device, devices):
+        return
+    changes = [
+        *overrides,
+        *([f'training.precision="{PRECISIONS.get(precision, precision)}"'] if precision else []),
+        *([f"training.accumulate={accumulate}"] if accumulate is not None else []),
+    ]
+    with dismiss(), progress(f"training {recipe}") as update:
 
         def note(metrics: Mapping[str, Any]) -> None:
             text = f"loss {metrics['loss']:.3f}, test accuracy {metrics['test_accuracy']:.1%}"
@@ -62,8 +84,9 @@ def train(
             if not err.is_terminal and metrics["epoch"] % QUIET_EPOCHS == 0:
                 err.print(f"epoch {metrics['epoch']}: {text}", highlight=False)
 
-        given: dict[str, Any] = {"device": device, "overrides": overrides, "chip": chip, "source": source}
-        result = train_run(recipe, out, resume=resume, progress=update, on_epoch=note, **given)
+        given: dict[str, Any] = {"device": device, "devices": devices, "checkpoint_seconds": checkpoint_seconds}
+        given |= {"overrides": changes, "chip": chip, "source": source, "resume": resume}
+        result = train_run(recipe, out, progress=update, on_epoch=note, **given)
     say(f"trained {result.name}: test accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
     if chip and (count := result.metrics.get("scaled_back")):
         say(f"{count} neurons act with weights scaled back, so that no register can overflow")

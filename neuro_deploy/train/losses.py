@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..neurons.torch import States
+from .processes import total
 
 EPS = 1e-6
 
@@ -29,8 +30,9 @@ def balance_loss(states: Mapping[str, States], eps: float = EPS) -> Tensor:
 
 
 def balance_of(potentials: Sequence[Tensor], eps: float = EPS) -> Tensor:
-    """The same of the potentials h of each layer, (T, B, *shape) each."""
-    return torch.stack([(h.sum() / (h.abs().sum() + eps)) ** 2 for h in potentials]).mean()
+    """The same of the potentials h of each layer, (T, B, *shape) each; of the whole batch, where processes share it."""
+    sums = total(torch.stack([torch.stack((h.sum(), h.abs().sum())) for h in potentials]))
+    return ((sums[:, 0] / (sums[:, 1] + eps)) ** 2).mean()
 
 
 def spike_count(spikes: Tensor) -> Tensor:

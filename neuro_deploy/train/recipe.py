@@ -89,10 +89,17 @@ class TrainingSettings(_Strict):
     balance_weight: of the positive-negative balance loss.   label_smoothing: [0, 1).
     threads: CPU threads of torch during the run; 0: torch's default.  Small networks are fastest with 1, and weights
         repeat bit for bit with the same number only.
+    batch_size: samples of a forward pass; several processes share them.
+    accumulate: forward passes whose gradients make a step of the optimizer, together those of accumulate * batch_size
+        samples; batch norm and the balance loss see one pass at a time.
+    precision: 32-true, bf16-mixed, or 16-mixed (with loss scaling, for GPUs without bfloat16); neurons compute in
+        float32 in any case, and accuracies are those of the float32 network.
     """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(gt=0)
     alpha_lr: float = Field(ge=0)
@@ -115,6 +122,7 @@ class ChipSettings(_Strict):
 
     target: a target's name or TOML file; empty: none, float training.
     epochs, lr, schedule: of the training that goes on from float weights; they take the place of those of [training].
+        Its precision is 32-true: the chip's integers are exact.
     """
 
     target: str = ""
@@ -143,7 +151,7 @@ class Recipe(_Strict):
     def on_chip(self, target: str) -> Recipe:
         """The recipe of the training in a target's arithmetic."""
         chip = self.chip.model_copy(update={"target": target})
-        own = {"epochs": chip.epochs, "lr": chip.lr, "schedule": chip.schedule}
+        own = {"epochs": chip.epochs, "lr": chip.lr, "schedule": chip.schedule, "precision": "32-true"}
         return self.model_copy(update={"chip": chip, "training": self.training.model_copy(update=own)})
 
     def to_toml(self) -> str:

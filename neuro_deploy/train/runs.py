@@ -1,6 +1,6 @@
 """Run directories: what a training run leaves behind, and how it is read again.
 
-    recipe.toml     the recipe, resolved          checkpoint.pt   the newest whole epoch, to resume from
+    recipe.toml     the recipe, resolved          checkpoint.pt   the newest state, to resume from
     metrics.jsonl   one line an epoch             weights.pt      the trained weights, at the end
     tensorboard/    the same as curves            run.json        final metrics and versions, at the very end
 
@@ -14,10 +14,13 @@ Everything but metrics and curves is written by atomic rename; weights and check
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import platform
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +39,8 @@ from .datasets import Dataset, data_of
 from .nets import build
 from .recipe import FILE as RECIPE
 from .recipe import Recipe, load_recipe
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT, WEIGHTS, METRICS, SUMMARY, CURVES = (
     "checkpoint.pt",
@@ -96,27 +101,62 @@ def not_finite(model: nn.Module) -> list[str]:
     return [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
 
 
-def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
-    """Prepare a run directory; the checkpoint to go on from, or None to start.
+@contextlib.contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """A run directory, which is made if it is absent, for this process alone.
 
-    Raises: TrainingError if it holds something and `resume` is False, or nothing to resume if it is True.
+    The claim ends with the process, however it ends.  File systems without locks are used without.
+    Raises: TrainingError if another process trains in it, or it cannot be made.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        leftovers = [path for path in out.iterdir() if path.name.startswith(".") and path.suffix == ".tmp"]
-        content = [path for path in out.iterdir() if path not in leftovers and path.name != FLOAT_RUN]
+        list(out.iterdir())
     except OSError as error:
         raise TrainingError(
             f"{out}: cannot be a run directory ({os.strerror(error.errno or 0)}); choose another --out"
         ) from error
+    with _locked(out):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"{out}: another process trains in it; wait, or choose another --out") from None
+        except OSError as error:
+            log.info("%s: cannot be locked (%s)", out, error)
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint of a run directory to go on from, or None to start in it.
+
+    resume: True starts, too, where a run was killed before its first checkpoint.
+    Raises: TrainingError if it holds something and `resume` is False, or something else than a run if it is True.
+    """
+    leftovers = [path for path in out.iterdir() if path.name.startswith(".") and path.suffix == ".tmp"]
+    content = [path.name for path in out.iterdir() if path not in leftovers and path.name != FLOAT_RUN]
     if not resume:
         if content:
             raise TrainingError(f"{out}: is not empty; choose another --out, or go on with a run in it by --resume")
         return None
-    if not (out / CHECKPOINT).exists():
+    if CHECKPOINT not in content and any(name != FORMATS for name in content):
         raise TrainingError(f"{out}: holds no {CHECKPOINT} to resume from; leave out --resume to start in an empty one")
     for path in leftovers:
         path.unlink(missing_ok=True)
+    if CHECKPOINT not in content:
+        return None
     checkpoint = load_tensors(out / CHECKPOINT)
     if missing := [key for key in CHECKPOINT_KEYS if key not in checkpoint]:
         raise TrainingError(f"{out / CHECKPOINT}: lacks {', '.join(missing)}; train again in another --out")

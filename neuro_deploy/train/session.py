@@ -1,4 +1,4 @@
-"""What a training run in progress consists of: device, optimizer, random numbers, and its checkpoint."""
+"""What a training run in progress consists of: processes, optimizer, random numbers, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from pydantic import ValidationError
+from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..neurons.torch import SpikingNeuron
+from .chip import Chip
 from .chip_population import ChipPopulation
 from .datasets import Dataset
+from .processes import Processes
 from .recipe import Recipe, TrainingSettings, differences
 from .runs import CHECKPOINT, Metrics, load_weights, save_tensors
 
@@ -35,6 +38,7 @@ class Session:
 
     recipe: Recipe
     data: Dataset
+    processes: Processes
     fabric: Fabric
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -43,25 +47,31 @@ class Session:
     rates: tuple[float, ...]
 
 
-def fabric_for(device: str) -> Fabric:
-    """Lightning Fabric for "auto", "cpu" or "cuda", one device, float32.  Raises: TrainingError."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise TrainingError(f"unknown device '{device}'; use auto, cpu or cuda")
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise TrainingError(
-            "no CUDA GPU can be used here (torch.cuda.is_available() is False); use --device cpu or auto"
-        )
-    return Fabric(accelerator="cuda" if gpu and device != "cpu" else "cpu", devices=1, precision="32-true")
+@dataclass(frozen=True, eq=False)
+class Position:
+    """Where a run is.  history: of the epochs that are done.
+
+    step: steps of the optimizer done in the epoch under way.   totals: of these, the sums over samples of the loss and
+    of right decisions, float32 (2,).   seconds: what they took.
+    """
+
+    history: tuple[Metrics, ...] = ()
+    step: int = 0
+    totals: Tensor = field(default_factory=lambda: torch.zeros(2))
+    seconds: float = 0.0
 
 
-def start(recipe: Recipe, data: Dataset, fabric: Fabric, model: nn.Module) -> Session:
-    """Optimizer and device for a model."""
+def start(recipe: Recipe, data: Dataset, processes: Processes, model: nn.Module) -> Session:
+    """Optimizer and device for a model.  Raises: TrainingError for a precision that the device has not."""
     settings = recipe.training
+    fabric = processes.fabric(settings.precision)
     groups = _groups(model, settings)
     optimizer = OPTIMIZERS[settings.optimizer](groups)
     wrapped, stepper = fabric.setup(model, optimizer)
-    return Session(recipe, data, fabric, model, optimizer, wrapped, stepper, tuple(g["lr"] for g in groups))
+    if isinstance(model, Chip):
+        wrapped.mark_forward_method("run")
+    rates = tuple(g["lr"] for g in groups)
+    return Session(recipe, data, processes, fabric, model, optimizer, wrapped, stepper, rates)
 
 
 def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
@@ -99,31 +109,44 @@ def _half_cosine(share: float) -> float:
     return 0.5 * (1.0 - math.cos(math.pi * share))
 
 
-def save(session: Session, out: Path, history: list[Metrics]) -> None:
-    """Write the checkpoint of a whole epoch, atomically.  Raises: FileError."""
+def save(session: Session, out: Path, position: Position) -> None:
+    """Write a checkpoint, atomically.  Raises: FileError."""
     state = {
         "recipe": session.recipe.model_dump(by_alias=True),
-        "epoch": len(history),
+        "processes": session.processes.count,
+        "epoch": len(position.history),
+        "step": position.step,
+        "totals": position.totals.cpu(),
+        "seconds": position.seconds,
         "model": session.model.state_dict(),
         "optimizer": session.optimizer.state_dict(),
-        "history": list(history),
+        "scaler": session.fabric.strategy.precision.state_dict(),
+        "history": [dict(metrics) for metrics in position.history],
     }
     save_tensors(out / CHECKPOINT, state)
 
 
-def restore(session: Session, checkpoint: dict[str, Any], out: Path) -> list[Metrics]:
-    """Put a checkpoint into the session; the metrics so far.  Raises: TrainingError if it is of another recipe."""
-    path = out / CHECKPOINT
-    if not isinstance(checkpoint["recipe"], dict) or not isinstance(checkpoint["history"], list):
-        raise TrainingError(f"{path}: is damaged; train again in another --out")
-    if lines := differences(checkpoint["recipe"], session.recipe.model_dump(by_alias=True)):
-        raise TrainingError("\n  ".join([f"{path}: the run was started with another recipe:", *lines]))
+def restore(session: Session, checkpoint: Mapping[str, Any], path: Path) -> Position:
+    """Put a checkpoint into the session.  Raises: TrainingError if it is of another recipe, or damaged."""
     load_weights(session.model, checkpoint["model"], path)
     try:
         session.optimizer.load_state_dict(checkpoint["optimizer"])
-    except (ValueError, KeyError, TypeError) as error:
+        session.fabric.strategy.precision.load_state_dict(checkpoint.get("scaler", {}))
+        totals = checkpoint.get("totals", torch.zeros(2)).to(session.fabric.device)
+        step, seconds = int(checkpoint.get("step", 0)), float(checkpoint.get("seconds", 0.0))
+        return Position(tuple(checkpoint["history"]), step, totals, seconds)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path}: the optimizer's state does not fit ({error}); train again") from error
-    return list(checkpoint["history"])
+
+
+def check_recipe(checkpoint: Mapping[str, Any], recipe: Recipe, path: Path) -> None:
+    """Raise TrainingError unless a checkpoint is of this recipe.  What older ones do not say is the default."""
+    try:
+        known = Recipe.model_validate(checkpoint["recipe"]).model_dump(by_alias=True)
+    except ValidationError as error:
+        raise TrainingError(f"{path}: its recipe is damaged; train again in another --out") from error
+    if lines := differences(known, recipe.model_dump(by_alias=True)):
+        raise TrainingError("\n  ".join([f"{path}: the run was started with another recipe:", *lines]))
 
 
 @contextmanager
@@ -166,11 +189,27 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def order(session: Session, epoch: int) -> Tensor:
+    """The order in which an epoch takes the samples, int64; it follows from the recipe's seed and the epoch."""
+    seed = np.random.SeedSequence([session.recipe.seed, epoch]).generate_state(2, np.uint32)[1]
+    return torch.randperm(len(session.data.train_x), generator=torch.Generator().manual_seed(int(seed)))
+
+
 @contextmanager
-def seeded(session: Session, epoch: int) -> Iterator[torch.Generator]:
-    """Random numbers of an epoch: torch's global generators, put back afterwards, and one for the order of samples."""
-    words = np.random.SeedSequence([session.recipe.seed, epoch]).generate_state(2, np.uint32)
+def own_random_numbers(session: Session) -> Iterator[Callable[[int, int], None]]:
+    """Within the block torch's global generators are the run's; afterwards as they were.
+
+    The function that it gives seeds them for a step (epoch, step) of this process, so that nothing before matters.
+    """
     device = session.fabric.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(words[0]))
-        yield torch.Generator().manual_seed(int(words[1]))
+    gpu = device.type == "cuda"
+
+    def seed(epoch: int, step: int) -> None:
+        words = np.random.SeedSequence([session.recipe.seed, epoch, step, session.processes.rank])
+        number = int(words.generate_state(1, np.uint64)[0]) >> 1
+        torch.default_generator.manual_seed(number)
+        if gpu:
+            torch.cuda.manual_seed(number)
+
+    with torch.random.fork_rng(devices=[device] if gpu else []):
+        yield seed

@@ -6,6 +6,6 @@ polarity).
 """
 
 from .form import LEARNED, PARAMETERS, Form, Inputs, Outputs
-from .op import choose, fire
+from .op import afresh, choose, fire
 
-__all__ = ["LEARNED", "PARAMETERS", "Form", "Inputs", "Outputs", "choose", "fire"]
+__all__ = ["LEARNED", "PARAMETERS", "Form", "Inputs", "Outputs", "afresh", "choose", "fire"]

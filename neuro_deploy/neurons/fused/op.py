@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
@@ -72,6 +73,20 @@ def _met(i: Inputs, form: Form) -> bool:
     """True if the CPU's kernel for these options is in this process already."""
     module = sys.modules.get(f"{__package__}.cpu")
     return module is not None and bool(module.met(i, form))
+
+
+@contextmanager
+def afresh() -> Iterator[None]:
+    """Within the block only what it loads itself counts as loaded: "auto" does not depend on what went before."""
+    name = f"{__package__}.cpu"
+    before = set(sys.modules[name].MET) if name in sys.modules else set()
+    if before:
+        sys.modules[name].MET.clear()
+    try:
+        yield
+    finally:
+        if before:
+            sys.modules[name].MET.update(before)
 
 
 def _fire(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:

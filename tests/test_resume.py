@@ -1,0 +1,159 @@
+"""Runs that are killed at any moment and resumed: the same weights and metrics, bit for bit, as undisturbed ones."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from neuro_deploy.errors import TrainingError
+from neuro_deploy.neurons.fused import cpu
+from neuro_deploy.train import load_run, train
+
+TESTS = Path(__file__).parent
+SMALL = (
+    "network.args.hidden=[11, 9]",
+    "network.steps=4",
+    "training.epochs=3",
+    "training.batch_size=32",
+    "training.balance_weight=0.1",
+    "chip.epochs=2",
+)
+KINDS = pytest.mark.parametrize("kind", ["float", "chip"])
+
+
+class Killed(NamedTuple):
+    """Runs, whole and killed, and what tests/kills.py tells of the latter."""
+
+    folder: Path
+    told: dict[str, list[Any]]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """Killed ones have checkpoints after every step, so that most moments lie within one; the others after epochs."""
+    folder, draw = tmp_path_factory.mktemp("kills"), random.Random(2)
+    jobs = []
+    for kind, chip in (("float", ""), ("chip", "loihi2")):
+        common = {"overrides": SMALL, "chip": chip}
+        moments = [["fsync", 1], ["fsync", 40], *(draw.uniform(0.05, 0.6) for _ in range(4)), ["fsync", 7]]
+        jobs.append({**common, "out": str(folder / f"{kind}-whole"), "moments": [], "seconds": 60.0})
+        jobs.append({**common, "out": str(folder / f"{kind}-killed"), "moments": moments, "seconds": 0.0})
+    script = [sys.executable, str(TESTS / "kills.py"), json.dumps(jobs)]
+    done = subprocess.run(script, check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Killed(folder, {Path(job["out"]).name: found for job, found in zip(jobs, told, strict=True)})
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    return [{**json.loads(line), "seconds": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    assert (one / "weights.pt").read_bytes() == (other / "weights.pt").read_bytes()
+    assert lines(one) == lines(other)
+    for name in ("test.npz", "recipe.toml"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    mine, theirs = (json.loads((run / "run.json").read_text()) for run in (one, other))
+    assert {**mine["metrics"], "seconds": 0} == {**theirs["metrics"], "seconds": 0} and mine["finished"]
+
+
+@KINDS
+def test_killed_at_random_and_within_a_checkpoint(killed: Killed, kind: str) -> None:
+    told = killed.told[f"{kind}-killed"]
+    assert sum(was for was, _ in told[:-1]) >= 5 and not told[-1][0]
+    left = [name for was, names in told for name in names]
+    assert any(name.startswith(".checkpoint.pt.") for name in left) and not told[-1][1]
+    assert_same(killed.folder / f"{kind}-killed", killed.folder / f"{kind}-whole")
+
+
+def test_the_curves_of_a_killed_run_are_whole(killed: Killed) -> None:
+    """TensorBoard's writer keeps what it gets in memory for minutes; a kill loses it."""
+    found = EventAccumulator(str(killed.folder / "float-killed" / "tensorboard")).Reload()
+    steps = {name: [event.step for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    assert {"loss", "lr", "rate/cf1", "alpha/cf3/2"} <= steps.keys()
+    assert all(epochs == [1, 2, 3] for epochs in steps.values()), steps
+
+
+def test_what_the_process_did_before_changes_nothing(killed: Killed, tmp_path: Path) -> None:
+    """Kernels of the fused neuron are taken where they are loaded; their sums of gradients differ in the last bits."""
+    load_run(killed.folder / "float-whole").model(torch.rand(4, 1000, 64)).sum().backward()
+    assert cpu.MET
+    train("digits_mlp", tmp_path / "run", device="cpu", overrides=SMALL)
+    assert (tmp_path / "run" / "weights.pt").read_bytes() == (killed.folder / "float-whole" / "weights.pt").read_bytes()
+
+
+def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+    """The signal itself, in the middle of an epoch: the checkpoint is of that step."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "run"
+    with pytest.raises(TrainingError, match="interrupted after epoch 0 of 2"):
+        train("digits_mlp", out, device="cpu", overrides=[*SMALL, "training.epochs=2"], progress=interrupt)
+    checkpoint = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert (checkpoint["epoch"], checkpoint["step"]) == (0, 21)
+    ticks: list[int] = []
+    train(
+        "digits_mlp", out, device="cpu", overrides=[*SMALL, "training.epochs=2"], resume=True,
+        progress=lambda done, total: ticks.append(done),
+    )  # fmt: skip
+    assert ticks == list(range(22, 91))
+
+
+def test_a_run_that_was_killed_before_it_began_is_started_by_resume(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".checkpoint.pt.abc.tmp").write_bytes(b"half of it")
+    (out / "chip.program.h5").write_bytes(b"of a run that was killed")
+    changes = [*SMALL, "training.epochs=1"]
+    with pytest.raises(TrainingError, match="is not empty"):
+        train("digits_mlp", out, device="cpu", overrides=changes)
+    assert len(train("digits_mlp", out, device="cpu", overrides=changes, resume=True).history) == 1
+    assert len(train("digits_mlp", tmp_path / "new", device="cpu", overrides=changes, resume=True).history) == 1
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "recipe.toml").write_text("# mine")
+    with pytest.raises(TrainingError, match="holds no checkpoint"):
+        train("digits_mlp", tmp_path / "mine", device="cpu", overrides=changes, resume=True)
+    assert (tmp_path / "mine" / "recipe.toml").read_text() == "# mine"
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    changes = [*SMALL, "training.epochs=1"]
+
+    def another(done: int, total: int) -> None:
+        if done == 3:
+            with pytest.raises(TrainingError, match="another process trains in it"):
+                train("digits_mlp", tmp_path / "run", device="cpu", overrides=changes, resume=True)
+
+    train("digits_mlp", tmp_path / "run", device="cpu", overrides=changes, progress=another)
+
+
+def test_a_checkpoint_without_the_newer_entries_is_read(tmp_path: Path) -> None:
+    """As versions before it wrote it: of whole epochs, with a recipe that lacks newer keys."""
+    out, changes = tmp_path / "run", [*SMALL, "training.epochs=2"]
+
+    def stop(metrics: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(TrainingError, match="interrupted after epoch 1 of 2"):
+        train("digits_mlp", out, device="cpu", overrides=changes, on_epoch=stop)
+    checkpoint = torch.load(out / "checkpoint.pt", weights_only=True)
+    for key in ("step", "totals", "seconds", "scaler", "processes"):
+        del checkpoint[key]
+    for key in ("accumulate", "precision"):
+        del checkpoint["recipe"]["training"][key]
+    torch.save(checkpoint, out / "checkpoint.pt")
+    assert len(train("digits_mlp", out, device="cpu", overrides=changes, resume=True).history) == 2
+    train("digits_mlp", tmp_path / "whole", device="cpu", overrides=changes)
+    assert (out / "weights.pt").read_bytes() == (tmp_path / "whole" / "weights.pt").read_bytes()
