@@ -82,8 +82,8 @@ def test_after_success(groups: list[int]) -> None:
 
 def test_after_a_timeout(groups: list[int]) -> None:
     seen: list[int] = []
-    with pytest.raises(LavaTimeoutError, match=r"limit of 2 s, with \d+ of 20000 samples done"):
-        run_plan(plan(), 2, lambda done, total: seen.append(done))
+    with pytest.raises(LavaTimeoutError, match=r"limit of 6 s, with \d+ of 20000 samples done"):
+        run_plan(plan(), 6, lambda done, total: seen.append(done))
     assert seen
 
 
