@@ -91,13 +91,15 @@ def test_what_the_process_did_before_changes_nothing(killed: Killed, tmp_path: P
     assert (tmp_path / "run" / "weights.pt").read_bytes() == (killed.folder / "float-whole" / "weights.pt").read_bytes()
 
 
-def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_loses_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The signal itself, in the middle of an epoch: the checkpoint is of that step."""
 
     def interrupt(done: int, total: int) -> None:
         if done == 20:
             signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     out = tmp_path / "run"
     with pytest.raises(TrainingError, match="interrupted after epoch 0 of 2"):
         train("digits_mlp", out, device="cpu", overrides=[*SMALL, "training.epochs=2"], progress=interrupt)
