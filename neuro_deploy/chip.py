@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import simulate
+from .backends.reference import NIRModule
 from .errors import BackendError, TrainingError
+from .graph import compose, read_graph
 from .graph.told import metadata_of
 from .lower import compile
 from .lower.room import room
@@ -32,9 +34,11 @@ from .program import ChipProgram
 from .program.data import arrays, plain, sections
 from .target import Target, load_target
 from .train import Recipe, Result, Run, load_run, train
-from .train.chip import Chip
-from .train.chip_checks import check
-from .train.chip_export import graph_of_program
+from .train.chip import Chip, fixed_in, neurons_of
+from .train.chip.checks import checked
+from .train.chip.export import graph_of_plan, graph_of_program
+from .train.chip.origin import connections, first_difference, origins_in
+from .train.chip.plan import without_idle
 from .train.datasets import data_of
 from .train.export import graph_of
 from .train.fold import fold
@@ -58,16 +62,36 @@ def to_chip(
     The arithmetic is the chip's, number by number: encoder, 8-bit weights, integer thresholds, 12-bit leaks rounded
     toward zero at each step, registers.  Where `compile` proves that no register can overflow, training keeps that so.
 
-    graph: a feed-forward network of dense layers and neurons.   like: the model that it was exported from, for its
-    surrogates.   calibrate, max_steps: as of `compile`.
-    Raises: TargetError; UnsupportedError with all that the target cannot do, or that cannot be trained.
+    Learned are biases and the weights of each synapse, that is, of the linear nodes between two populations, composed
+    as `compile` does it.  A weight of exactly 0 is no connection and stays 0; skips, pools and layers that `like` does
+    not learn (no parameter requires a gradient) stay as they are.
+
+    graph: any that `compile` maps to the target.   like: for the surrogates, the model that it was exported from, the
+    module that `import_nir` made, or neurons by the populations' names.   calibrate, max_steps: as of `compile`.
+    Raises: TargetError; UnsupportedError with all that the target cannot do, or that cannot be trained; InputError for
+    a name in `like` that no population has.
     """
-    chip = target if isinstance(target, Target) else load_target(target)
-    first = compile(graph, chip, calibrate=calibrate, max_steps=max_steps)
-    check(first)
+    chip, like = target if isinstance(target, Target) else load_target(target), _by_name(like)
+    first = without_idle(compile(graph, chip, calibrate=calibrate, max_steps=max_steps))
+    reading = read_graph(graph)
+    network = compose(reading)
+    origins = origins_in(reading, network, fixed_in(like))
+    plan = checked(first, origins)
     told = {key: value for key, value in metadata_of(graph).items() if key in KEPT}
-    program = compile(graph_of_program(first, chip, told), chip, max_steps=first.max_steps, exact=True)
-    return Chip(program, chip, like, room=room(program, chip) if program.proven else None, told=told)
+    program = compile(graph_of_plan(plan, chip, told), chip, max_steps=first.max_steps, exact=True)
+    if other := first_difference(first, plan, program):
+        raise BackendError(f"the program cannot be written without a change ({other}); this is a fault of neuro_deploy")
+    floats = {plan.names[s.name]: s.wiring for s in network.synapses if s.name in plan.names}
+    layers = [layer for row in checked(program).layers.values() for layer in row]
+    connected = {layer.synapse.name: connections(layer, floats[layer.synapse.name]) for layer in layers}
+    modules = {plan.sources.get(name, name): module for name, module in neurons_of(like).items()}
+    room_of = room(program, chip) if program.proven else None
+    return Chip(program, chip, modules, room=room_of, told=told, connected=connected)
+
+
+def _by_name(like: Any) -> Any:
+    """The modules that `import_nir` made by the names of their nodes; anything else as it is."""
+    return {name: like.get_submodule(key) for name, key in like.keys.items()} if isinstance(like, NIRModule) else like
 
 
 def chip_graph(chip: Chip, metadata: Mapping[str, Any] | None = None) -> nir.NIRGraph:
@@ -105,8 +129,8 @@ def _first(one: ChipProgram, other: ChipProgram) -> str:
 
 def _compare(chip: Chip, program: ChipProgram, x: NDArray[Any]) -> dict[str, Any]:
     """What was compared.  Raises: BackendError naming the first population that differs."""
-    trace = simulate(program, x, "sim", ("spikes", "v"))
-    found, numbers = chip.record(x), 0
+    trace, seen = simulate(program, x, "sim", ("spikes", "v")), chip.record(x)
+    found, numbers = {p.name: values for p in program.populations if (values := seen[p.name])}, 0
     for name, values in found.items():
         for variable in ("spikes", "v"):
             got, wanted = values[variable], trace.aligned(name, variable)

@@ -118,6 +118,8 @@ def everything(*, seed: int = 8) -> nir.NIRGraph:
         "input": nir.Input({"input": np.array([2, 8, 8])}),
         "conv1": convolution(rng, (4, 2, 3, 3), (8, 8)),
         "cf": neurons("cf", wide),
+        "keep": nir.Scale(full(wide, 0.7)),
+        "echo": neurons("lif", wide, beta=0.5),
         "avg": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         "conv2": convolution(rng, (4, 1, 3, 3), (4, 4), groups=4),
         "lif": neurons("lif", small, v_reset=-0.25),

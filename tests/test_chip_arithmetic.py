@@ -13,14 +13,16 @@ from torch import Tensor, nn
 import neuro_deploy as nd
 from neuro_deploy.errors import UnsupportedError
 from neuro_deploy.fixed import LOIHI, decay_toward_zero
-from neuro_deploy.train.chip_arithmetic import (
+from neuro_deploy.neurons.chip import Dynamics, decay, population
+from neuro_deploy.train.chip.arithmetic import (
     accumulates_exactly,
     mantissas,
     quantize,
     quantize_bias,
-    synaptic_sum,
 )
-from neuro_deploy.train.chip_neurons import Dynamics, decay, population
+from neuro_deploy.train.chip.sums import Exactly, synaptic_sum
+from neuro_deploy.train.chip.wires import wire_of
+from neuro_deploy.wiring import Dense
 
 
 def test_the_leak_is_exact_up_to_2_to_the_23() -> None:
@@ -74,15 +76,15 @@ def precision() -> Iterator[None]:
 
 def test_sums_take_the_dtype_in_which_they_are_exact(precision: None) -> None:
     torch.set_float32_matmul_precision("highest")
-    assert accumulates_exactly((1 << 24) - 1, 100_000) is torch.float32
-    assert accumulates_exactly(1 << 24, 1) is torch.float64
-    assert accumulates_exactly((1 << 31) - 1, 1) is torch.float64
-    with pytest.raises(UnsupportedError, match="beyond the accumulator"):
-        accumulates_exactly(1 << 31, 1)
+    assert accumulates_exactly("fc", (1 << 24) - 1, 100_000) is torch.float32
+    assert accumulates_exactly("fc", 1 << 24, 1) is torch.float64
+    assert accumulates_exactly("fc", (1 << 53) - 1, 1) is torch.float64
+    with pytest.raises(UnsupportedError, match="fc: a synaptic sum can reach 9007199254740992, which no float"):
+        accumulates_exactly("fc", 1 << 53, 1)
     for reduced in ("high", "medium"):
         torch.set_float32_matmul_precision(reduced)
-        assert accumulates_exactly(1000, 256) is torch.float32
-        assert accumulates_exactly(1000, 257) is torch.float64
+        assert accumulates_exactly("fc", 1000, 256) is torch.float32
+        assert accumulates_exactly("fc", 1000, 257) is torch.float64
 
 
 @pytest.mark.parametrize("exponent", [-3, 0, 2])
@@ -91,7 +93,8 @@ def test_sums_are_exact(exponent: int, dtype: torch.dtype) -> None:
     rng = np.random.default_rng(1)
     s, q = rng.integers(-255, 256, (3, 5, 200)), 2 * rng.integers(-127, 128, (7, 200))
     q[0], s[0, 0] = 254, 255
-    got = synaptic_sum(torch.from_numpy(s).float(), torch.from_numpy(q).double(), exponent, dtype)
+    how = Exactly(dtype, exponent, wraps=False, most=0)
+    got, _ = synaptic_sum(torch.from_numpy(s).float(), torch.from_numpy(q).double(), wire_of(Dense(q)), how)
     wanted = s @ q.T
     assert np.array_equal(got.numpy(), wanted << exponent if exponent >= 0 else wanted >> -exponent)
     assert abs(wanted).max() == 254 * 255 * 200 < 1 << 24
@@ -129,7 +132,7 @@ def dynamics_of(module: Any, more: dict[str, int]) -> Dynamics:
         given = {"vth_neg": 8, "rounds_neg": 0, **given}
     params = {name: torch.tensor(value) for name, value in given.items()}
     surrogate, detached = getattr(module, "surrogate", "sigmoid"), getattr(module, "detach_reset", False)
-    return Dynamics(kind, params, LOIHI, torch.full((6,), SIZE), surrogate, detached)
+    return Dynamics(kind, params, LOIHI, torch.full((6,), SIZE), surrogate, detached, fires=kind != "li")
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -149,7 +152,7 @@ def test_gradients_are_those_of_the_float_neuron(name: str) -> None:
     drift: Tensor = b if "beta_syn" not in dict(module.named_buffers()) or module.beta_syn is None else b * 0
     if module.beta_syn is not None:
         offset.data.zero_()
-    sent, level, *_ = population(whole, offset, alpha, dynamics_of(module, more))
+    (sent, level, *_), _ = population(whole, offset, alpha, dynamics_of(module, more))
     with nd.nn.observe(module) as seen:
         wanted = module(x + drift)
     assert torch.equal(sent, wanted) and torch.equal(level, seen[""].h)
@@ -172,7 +175,7 @@ def test_alpha_gets_the_float_neurons_gradient() -> None:
     a = torch.from_numpy(np.random.default_rng(4).integers(-12, 24, (steps, 4, 6)).astype(np.float64))
     alpha = module.alpha
     alpha.retain_grad()
-    sent, *_ = population(a, torch.zeros(6).double(), alpha, dynamics_of(module, {"rounds": 3}))
+    (sent, *_), _ = population(a, torch.zeros(6).double(), alpha, dynamics_of(module, {"rounds": 3}))
     (sent * torch.arange(6)).sum().backward()  # type: ignore[no-untyped-call]
     assert module.raw_alpha.grad is not None
     got = module.raw_alpha.grad.clone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 import networks
@@ -12,7 +13,8 @@ import pytest
 
 import neuro_deploy as nd
 from neuro_deploy.errors import UnsupportedError
-from neuro_deploy.graph import compose, read_graph
+from neuro_deploy.graph import algebra, compose, read_graph
+from neuro_deploy.graph.nodes import Pool
 from neuro_deploy.graph.timing import place
 from neuro_deploy.wiring import Conv, Dense, Sparse
 
@@ -110,7 +112,7 @@ def test_a_convolution_is_its_definition(shape: Any, image: Any, options: dict[s
 
 
 def test_chains_stay_convolutions_where_they_can() -> None:
-    """Scale by channel joins the kernel; a pool is a convolution; pool and dense, conv and conv become matrices."""
+    """Scale by channel joins the kernel; a pool is a convolution; pool and dense become a matrix."""
     rng = np.random.default_rng(1)
     per_channel = np.broadcast_to(rng.uniform(0.5, 2, (2, 1, 1)), (2, 6, 6)).astype(np.float32)
     after = np.broadcast_to(rng.uniform(0.5, 2, (3, 1, 1)), (3, 4, 4)).astype(np.float32)
@@ -140,6 +142,55 @@ def test_chains_stay_convolutions_where_they_can() -> None:
     wanted = nodes["fc"].weight.astype(float) @ pooled.reshape(-1)
     np.testing.assert_allclose(network.synapses[2].wiring.apply(x.reshape(1, -1))[0], wanted, rtol=1e-12)
     assert [p.latency for p in network.populations] == [1, 2, 3]
+
+
+def test_two_convolutions_become_one_where_that_is_exact() -> None:
+    """Drawn pairs, pools among them: always the same map, and one convolution unless the padding would see pixels."""
+    rng = np.random.default_rng(6)
+    met: Counter[str] = Counter()
+    while met["pairs"] < 300:
+        pair: list[Conv] = []
+        shape = (int(rng.integers(1, 5)), int(rng.integers(3, 10)), int(rng.integers(3, 10)))
+        for _ in range(2):
+            if rng.integers(3) == 0:
+                side = int(rng.integers(2, 4))
+                pool = Pool((side, side), (int(rng.integers(1, 4)),) * 2, (int(rng.integers(0, 2)),) * 2, True)
+                made = algebra.pooling(pool, shape)
+            else:
+                groups = int(rng.choice([g for g in range(1, 5) if shape[0] % g == 0]))
+                weight = rng.normal(size=(groups * int(rng.integers(1, 4)), shape[0] // groups, *rng.integers(1, 4, 2)))
+                pairs = ((int(a), int(b)) for a, b in (rng.integers(low, 3, 2) for low in (1, 0, 1)))
+                made = Conv(weight, shape, *pairs, groups)
+            if made.problems:
+                break
+            shape = made.target_shape
+            pair.append(made)
+        else:
+            before, after = pair
+            found = algebra.product(after, before)
+            x = rng.normal(size=(3, before.source_size))
+            np.testing.assert_allclose(found.apply(x), after.apply(before.apply(x)), rtol=1e-9, atol=1e-9)
+            met["pairs"] += 1
+            met[found.kind] += 1
+            if isinstance(found, Conv):
+                met["padded twice"] += max(after.padding) > 0 and max(before.padding) > 0
+                met["padded behind a pool"] += max(after.padding) > 0 and before.groups == before.channels > 1
+                met["strided"] += max(before.stride) > 1
+                met["grouped"] += found.groups > 1
+                met["grouped otherwise"] += 1 < after.groups != before.groups > 1
+    wanted = {"conv": 50, "sparse": 50, "padded twice": 9, "padded behind a pool": 9, "strided": 30, "grouped": 9}
+    wanted |= {"grouped otherwise": 2}
+    assert not {name: met[name] for name, least in wanted.items() if met[name] < least}, met
+
+
+def test_a_pool_that_tiles_its_image_joins_the_convolution_behind_it() -> None:
+    pool = algebra.pooling(Pool((2, 2), (2, 2), (0, 0), True), (3, 8, 8))
+    conv_behind = Conv(np.random.default_rng(0).normal(size=(5, 3, 3, 3)), (3, 4, 4), (1, 1), (1, 1))
+    found = algebra.product(conv_behind, pool)
+    assert isinstance(found, Conv) and found.weight.shape == (5, 3, 6, 6)
+    assert (found.stride, found.padding, found.target_shape) == ((2, 2), (2, 2), (5, 4, 4))
+    odd = algebra.pooling(Pool((2, 2), (2, 2), (0, 0), True), (3, 9, 9))
+    assert isinstance(algebra.product(conv_behind, odd), Sparse)
 
 
 def test_large_sparse_maps_stay_sparse() -> None:

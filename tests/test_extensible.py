@@ -52,6 +52,11 @@ assert reference.populations["1"].data["spikes"].any() and sim.populations["1"].
 result = nd.compare(sim, lava)
 assert result.equal, result.summary()
 assert not nd.simulate(program, x, "silence").populations["3"].data["spikes"].any()
+chip = nd.to_chip(graph, net, "tiny")
+nd.nn.rate_cross_entropy(chip(torch.from_numpy(x)), torch.from_numpy(label)).backward()
+torch.optim.SGD(chip.parameters(), lr=1.0).step()
+assert chip.weights["0"].grad.any() and chip.program() != program
+assert nd.compile(nd.export_nir(chip, sample=x), target="tiny", exact=True) == chip.program()
 """
 
 

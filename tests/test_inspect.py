@@ -79,7 +79,7 @@ def test_the_table_tells_shape_and_range_apart() -> None:
     weight = networks.everything().nodes["conv2"].weight
     assert f"weight (4, 1, 3, 3) in [{weight.min():.4g}, {weight.max():.4g}]" in shown
     assert "theta (4, 4, 4) = 0.9" in shown and "back (a step later)" in shown
-    assert "padding 1 x 1, groups 4" in shown and "427 neurons" in shown
+    assert "padding 1 x 1, groups 4" in shown and "683 neurons" in shown
     assert "resets by subtraction" in shown and "cf, signed, current" in shown
     assert "Where it compiles" not in shown
 

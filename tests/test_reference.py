@@ -459,7 +459,8 @@ def test_a_linear_memory_within_a_loop() -> None:
 
 def test_every_kind_at_once() -> None:
     order = (
-        "input conv1 cf avg sum fade conv2 lif conv3 signed flat fc4 cuba back fc5 current wait fc6 if fc7 threshold"
+        "input conv1 cf keep echo avg conv2 lif conv3 sum fade signed flat fc4 cuba back fc5 current wait fc6 if fc7 "
+        "threshold"
     )
     x = networks.pixels(8, 12, 128).reshape(8, 12, 2, 8, 8)
     compare(networks.everything(), f"{order} fc8 out output", x, (("back", "cuba"),))

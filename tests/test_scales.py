@@ -55,7 +55,7 @@ def test_a_kernel_is_shared_and_its_channel_has_one_unit() -> None:
         assert (np.abs(synapse.weight * step - wanted[synapse.name].weight) <= step * (1 + 1e-9)).all()
         assert synapse.weight.shape == wanted[synapse.name].weight.shape and np.abs(synapse.weight).max() > 100
         seen.append(synapse.name)
-    assert seen == ["conv1", "conv3", "sum+fade"]
+    assert seen == ["conv1", "avg+conv2", "conv3", "sum+fade"]
 
 
 def test_potentials_that_are_compared_have_one_unit() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,8 @@ def _by_channel(values: Floats, channels: int) -> bool:
 
 
 def product(after: Wiring, before: Wiring) -> Wiring:
-    """after @ before; a convolution stays one beside numbers by channel, and becomes a matrix beside anything else."""
+    """after @ before; a convolution stays one beside numbers by channel and, where that is exact, beside another one
+    (a pool, say); it becomes a matrix beside anything else."""
     scale = diagonal_of(after)
     if scale is not None:
         return scaled(before, scale)
@@ -88,6 +91,10 @@ def product(after: Wiring, before: Wiring) -> Wiring:
         found = _of_scaled_input(after, scale)
         if found is not None:
             return found
+    if isinstance(after, Conv) and isinstance(before, Conv):
+        joined = one_of_two(after, before)
+        if joined is not None:
+            return joined
     if isinstance(after, Dense):
         return Dense(
             (_matrix(before).T @ after.weight.T).T if not isinstance(before, Dense) else after.weight @ before.weight
@@ -108,6 +115,60 @@ def _of_scaled_input(wiring: Wiring, scale: Floats) -> Wiring | None:
     channels = scale.reshape(wiring.source_shape[0], -1)[:, 0].reshape(wiring.groups, 1, -1)
     each = np.repeat(channels, wiring.weight.shape[0] // wiring.groups, axis=1)
     return wiring.with_weight(wiring.weight * each.reshape(*wiring.weight.shape[:2], 1, 1))
+
+
+def one_of_two(after: Conv, before: Conv) -> Conv | None:
+    """Two convolutions as one, or None where that is another map, or a kernel with holes.
+
+    Position j of the second kernel and i of the first meet at j * d2 * s1 + i * d1 (stride s, dilation d).  The second
+    one's padding is zero, so what the first would give there must be too: it may see nothing of the image from there.
+    """
+    (h, w), axes = before.source_shape[1:], range(2)
+    spans = [[after.dilation[a] * before.stride[a] * j for j in range(after.weight.shape[2 + a])] for a in axes]
+    steps = [[before.dilation[a] * i for i in range(before.weight.shape[2 + a])] for a in axes]
+    whole = all({j + i for j in spans[a] for i in steps[a]} == {*range(spans[a][-1] + steps[a][-1] + 1)} for a in axes)
+    blind = all(
+        not 0 <= place * before.stride[a] - before.padding[a] + i < (h, w)[a]
+        for a in axes
+        for place in _padded(after, a)
+        for i in steps[a]
+    )
+    if not (whole and blind):
+        return None
+    groups = math.gcd(after.groups, before.groups)
+    one, two = (_in_groups(c, groups) for c in (before, after))
+    size = [spans[a][-1] + steps[a][-1] + 1 for a in axes]
+    kernel = np.zeros((groups, two.shape[1], one.shape[2], *size))
+    for (y, j), (x, k) in itertools.product(enumerate(spans[0]), enumerate(spans[1])):
+        for (v, i), (u, m) in itertools.product(enumerate(steps[0]), enumerate(steps[1])):
+            kernel[..., j + i, k + m] += two[..., y, x] @ one[..., v, u]
+    stride, padding = (
+        (numbers[0], numbers[1])
+        for numbers in (
+            [after.stride[a] * before.stride[a] for a in axes],
+            [after.padding[a] * before.stride[a] + before.padding[a] for a in axes],
+        )
+    )
+    return Conv(kernel.reshape(-1, *kernel.shape[2:]), before.source_shape, stride, padding, (1, 1), groups)
+
+
+def _padded(conv: Conv, axis: int) -> list[int]:
+    """Places outside its source that a convolution sees along an axis."""
+    side, taps = conv.source_shape[1 + axis], range(conv.weight.shape[2 + axis])
+    starts = (conv.stride[axis] * y - conv.padding[axis] for y in range(conv.target_shape[1 + axis]))
+    seen = {start + conv.dilation[axis] * tap for start in starts for tap in taps}
+    return sorted(place for place in seen if not 0 <= place < side)
+
+
+def _in_groups(conv: Conv, groups: int) -> Floats:
+    """The kernel in fewer groups, zeros between the old ones: (groups, C_out / groups, C_in / groups, ...)."""
+    c_out, per, *size = conv.weight.shape
+    old, each = conv.groups // groups, c_out // conv.groups
+    kernel = conv.weight.reshape(groups, old, each, per, *size)
+    wide = np.zeros((groups, old, each, old, per, *size))
+    for index in range(old):
+        wide[:, index, :, index] = kernel[:, index]
+    return wide.reshape(groups, old * each, old * per, *size)
 
 
 def total(one: Wiring, other: Wiring) -> Wiring:

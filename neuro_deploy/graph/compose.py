@@ -48,13 +48,14 @@ class ComposedPopulation:
 
 @dataclass(frozen=True, eq=False)
 class ComposedSynapse:
-    """wiring: float64 weights; delay: chip steps beyond the synapse's own one."""
+    """wiring: float64 weights; delay: chip steps beyond the synapse's own one; path: the linear nodes passed."""
 
     name: str
     source: str
     target: str
     wiring: Wiring
     delay: int
+    path: tuple[str, ...] = ()
 
     @property
     def weight(self) -> Floats:
@@ -297,6 +298,7 @@ def _placed(reading: Reading, drives: Mapping[str, _Value], biases: Mapping[str,
             target,
             algebra.settled(held),
             latency[target] - 1 - latency[source] + delay,
+            drive.path[source, delay, way],
         )
         for target, drive in drives.items()
         for (source, delay, way), held in drive.terms.items()

@@ -202,7 +202,7 @@ def _fit(
         excess = bound.excess
         if not prove or excess.max(initial=0.0) <= 1 or bool((m == 1).all()):
             break
-        smaller = np.maximum(1, np.floor(m * SHRINK / excess)).astype(np.int64)
+        smaller = np.maximum(1, np.floor(m * SHRINK / np.maximum(1.0, excess))).astype(np.int64)
         m = scale.least(np.where(excess > 1, np.minimum(m, smaller), m))
     return Layer(drives, scale, full, tuple(exponents(scale, full, drives, chip)), m, low, bound)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..graph.compose import ComposedPopulation
 from ..graph.told import ToldChip
 from ..program import Encoder
 from ..target import Target
+from ..wiring import Conv
 from .attempt import GIVEN, Attempt, Layer, Options, spike_ranges, window
 from .bounds import reach
 from .quantize import Drive, Scale, lower_population
@@ -27,7 +28,7 @@ def given_attempt(network: Composed, told: ToldChip, chip: Target, options: Opti
     Raises: UnsupportedError if they are not those of this network and target, or a value is no multiple of its unit.
     """
     _refuse([*_names(network, told), *_legal(network, told, chip)])
-    encoders = tuple(Encoder(i.name, i.shape, **told.encoder.model_dump()) for i in network.inputs)
+    encoders = tuple(Encoder(i.name, i.shape, **told.encoder.model_dump(), parts=i.parts) for i in network.inputs)
     _refuse(_encodable(encoders[0], chip))
     layers = [_layer(network, p, told, chip, options, encoders) for p in network.populations]
     _refuse(
@@ -78,6 +79,16 @@ def _legal(network: Composed, told: ToldChip, chip: Target) -> Iterator[Violatio
     for name, unit in told.unit.items():
         if (shared or name == compared) and len(set(unit)) > 1:
             yield Violation(name, "has units of several sizes, and its neurons must share one", REMEDY)
+    for s in network.synapses:
+        unit = told.unit.get(s.target, [])
+        if isinstance(s.wiring, Conv) and len(unit) == s.wiring.target_size and _differ(unit, s.wiring.channels):
+            yield Violation(s.name, "has units of several sizes in a channel, whose kernel is shared", REMEDY)
+
+
+def _differ(unit: Sequence[float], channels: int) -> bool:
+    """True if the neurons of a channel have several units."""
+    each = np.asarray(unit).reshape(channels, -1)
+    return bool((each != each[:, :1]).any())
 
 
 def _encodable(encoder: Encoder, chip: Target) -> list[Violation]:

@@ -130,6 +130,20 @@ class NeuronSpec(Protocol):
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
         """Integer parameters (without the bias).  unit: float64 (N,), the float value of one weight unit."""
 
+    def restore(
+        self,
+        params: Mapping[str, Ints],
+        shape: tuple[int, ...],
+        unit: NDArray[np.float64],
+        registers: Registers,
+        current: bool,
+    ) -> FloatNeuron:
+        """The population whose integers these are, without its drift: what `quantize` makes them of.
+
+        unit: float64 (N,), the float value of a register step.   current: True if its input charges a synaptic current
+        even if the integers do not tell.
+        """
+
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """Problems with integer parameters (a wrong or missing name, a value outside its register); [] if fine."""
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from ..neurons import fused
 from ..neurons.torch import SpikingNeuron, States, observe
-from .chip import Chip, ChipStates
-from .chip_population import ChipPopulation
+from .chip import Chip, ChipPopulation, ChipStates
 from .datasets import Dataset
 from .losses import balance_of, decide, rate_cross_entropy
 from .processes import Processes, split, total
@@ -187,5 +186,5 @@ def _measure(
     for state in states.values():
         if isinstance(state, ChipStates):
             events["clips"] += int(state.clips)
-            events["wraps"] += int(state.wraps)
+            events["wraps"] += int(state.wraps) + int(state.overflows)
     return int((decide(sent).cpu() == y).sum()), spikes, events

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..neurons.torch import SpikingNeuron
-from .chip import Chip
-from .chip_population import ChipPopulation
+from .chip import Chip, ChipPopulation
 from .datasets import Dataset
 from .processes import Processes
 from .recipe import Recipe, TrainingSettings, differences

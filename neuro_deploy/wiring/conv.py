@@ -54,6 +54,11 @@ class Conv(Wiring):
         return found
 
     @property
+    def channels(self) -> int:
+        """C_out."""
+        return int(self.weight.shape[0])
+
+    @property
     def target_shape(self) -> tuple[int, int, int]:
         """(C_out, H_out, W_out)."""
         sides = []

@@ -46,6 +46,7 @@ from ..base import (
     whole_units,
 )
 from ..lif import nodes as lif
+from ..restored import float_neuron, restored
 from ..scheme import Scheme
 from . import nodes
 
@@ -105,6 +106,20 @@ class CFSpec:
             params["theta_reset"] = np.maximum(wanted > 0, np.rint(wanted / step)).astype(np.int64)
             roundings.append(Rounding.of(name, "theta_reset", params["theta_reset"] * step, wanted))
         return Quantized(params, roundings, violations)
+
+    def restore(
+        self,
+        params: Mapping[str, Ints],
+        shape: tuple[int, ...],
+        unit: NDArray[np.float64],
+        registers: Registers,
+        current: bool,
+    ) -> FloatNeuron:
+        """`du` is there only with a current."""
+        found = restored(params, unit, registers, current or "du" in params)
+        most = {"circulations": "rounds", "circulations_neg": "rounds_neg"}
+        found |= {name: np.asarray(params[key].max(), np.float64) for name, key in most.items()}
+        return float_neuron(self.kind, shape, found)
 
     def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
         found = []

@@ -33,6 +33,7 @@ from ..base import (
     quantize_leak,
     register_problems,
 )
+from ..restored import float_neuron, restored
 from ..scheme import (
     METADATA,
     Scheme,
@@ -115,6 +116,18 @@ class LISpec:
         return Quantized(
             {**leak.params, **current.params}, leak.roundings + current.roundings, leak.violations + current.violations
         )
+
+    def restore(
+        self,
+        params: Mapping[str, Ints],
+        shape: tuple[int, ...],
+        unit: NDArray[np.float64],
+        registers: Registers,
+        current: bool,
+    ) -> FloatNeuron:
+        """A `du` without memory is no current, unless said."""
+        current = current or bool((params["du"] != registers.unity - 1).any())
+        return float_neuron(self.kind, shape, restored(params, unit, registers, current))
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""

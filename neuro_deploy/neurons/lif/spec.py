@@ -37,6 +37,7 @@ from ..base import (
     threshold_range,
     whole_units,
 )
+from ..restored import float_neuron, restored
 from ..scheme import Scheme
 from . import nodes
 
@@ -90,6 +91,18 @@ class LIFSpec:
                 remedy = "shift the potential so that it resets to 0, or choose a target such as loihi2"
                 violations.append(Violation(name, what, remedy))
         return Quantized(params, roundings, violations)
+
+    def restore(
+        self,
+        params: Mapping[str, Ints],
+        shape: tuple[int, ...],
+        unit: NDArray[np.float64],
+        registers: Registers,
+        current: bool,
+    ) -> FloatNeuron:
+        """A `du` without memory is no current, unless said."""
+        current = current or bool((params["du"] != registers.unity - 1).any())
+        return float_neuron(self.kind, shape, restored(params, unit, registers, current))
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""

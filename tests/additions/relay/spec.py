@@ -54,6 +54,11 @@ class RelaySpec:
         vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit, target)
         return Quantized({"vth": vth}, [rounding], [])
 
+    def restore(self, params: Any, shape: Any, unit: Any, registers: Registers, current: bool) -> FloatNeuron:
+        return FloatNeuron(
+            "relay", shape, {"theta": ((params["vth"] << registers.threshold_shift) * unit).reshape(shape)}
+        )
+
     def check(self, params: Any, registers: Registers) -> list[str]:
         return register_problems(params, {"vth": threshold_range(registers), **bias_ranges(registers)})
 

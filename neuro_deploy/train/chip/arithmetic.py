@@ -1,7 +1,6 @@
-"""A chip's weights, biases and sums in torch, with gradients: rounding passes them, clipping does not.
+"""A chip's weights, biases and accumulators in torch, with gradients: rounding passes them, clipping does not.
 
     q = clip(step * round(w / size / step), -most, most)             dq/dw = 1 / size inside
-    a = floor((s @ q.T) * 2^exponent)                                exact, in float32 or float64
 
 Whole numbers stand in float64 tensors between these functions, since gradients need floats; every one is exact.
 """
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..errors import UnsupportedError, Violation
-from ..fixed import Registers
+from ...errors import UnsupportedError, Violation
+from ...fixed import Registers
 
-EXACT_FLOAT32, EXACT_FLOAT64, ACCUMULATOR = 1 << 24, 1 << 53, 1 << 31
+EXACT_FLOAT32, EXACT_FLOAT64 = 1 << 24, 1 << 53
 EXACT_BFLOAT16 = 1 << 8
 """Whole numbers up to here are exact with the 8 significant bits that a tensor core may leave of an operand."""
 TITLE = "cannot train in the chip's arithmetic"
@@ -81,46 +80,25 @@ def quantize_bias(b: Tensor, step: Tensor, registers: Registers) -> Tensor:
     return cast(Tensor, _Bias.apply(b, step, registers))  # type: ignore[no-untyped-call]
 
 
-def accumulates_exactly(reach: int, largest: int) -> torch.dtype:
+def accumulates_exactly(where: str, reach: int, largest: int) -> torch.dtype:
     """The dtype in which sums of products of whole numbers are exact.
 
     reach: bound of |sum|, and so of every partial sum.   largest: of the operands.
     float32 needs reach < 2^24, and operands that survive what torch lets tensor cores make of them (TF32 or bf16 where
     `torch.set_float32_matmul_precision` is not "highest"; the sums stay float32); float64 needs reach < 2^53.
-    Raises: UnsupportedError beyond the chip's accumulator of 32 bits, where the sum would wrap.
+    Raises: UnsupportedError, naming `where`, beyond that.
     """
-    if reach >= ACCUMULATOR:
-        what = f"a synaptic sum can reach {reach}, beyond the accumulator's {ACCUMULATOR - 1}"
-        raise UnsupportedError(TITLE, [Violation("sum", what, "train with fewer inputs or circulations")])
     whole = torch.get_float32_matmul_precision() == "highest" or largest <= EXACT_BFLOAT16
     if reach < EXACT_FLOAT32 and whole:
         return torch.float32
-    assert reach < EXACT_FLOAT64
-    return torch.float64
+    if reach < EXACT_FLOAT64:
+        return torch.float64
+    what, remedy = f"a synaptic sum can reach {reach}, which no float holds exactly (below 2^53)", "use smaller spikes"
+    raise UnsupportedError(TITLE, [Violation(where, what, remedy)])
 
 
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, s: Tensor, q: Tensor, exponent: int, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(s, q)
-        ctx.gain = 2.0**exponent
-        a = (s.to(dtype) @ q.to(dtype).T).double() * ctx.gain
-        return torch.floor(a) if exponent < 0 else a
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        s, q = ctx.saved_tensors
-        g = grad.float() * ctx.gain
-        to_s = g @ q.float() if ctx.needs_input_grad[0] else None
-        to_q = g.flatten(0, 1).T @ s.float().flatten(0, 1) if ctx.needs_input_grad[1] else None
-        return to_s, None if to_q is None else to_q.double(), None, None
-
-
-def synaptic_sum(s: Tensor, q: Tensor, exponent: int, dtype: torch.dtype) -> Tensor:
-    """floor((s @ q.T) * 2^exponent), float64 (T, B, N).
-
-    s: whole numbers (T, B, M).   q: whole numbers, float64 (N, M).   dtype: one in which it is exact
-    (`accumulates_exactly`).
-    """
-    return cast(Tensor, _Sum.apply(s, q, exponent, dtype))  # type: ignore[no-untyped-call]
+def wrapped(x: Tensor, bits: int) -> Tensor:
+    """x modulo 2^bits into [-2^(bits-1), 2^(bits-1)): what an accumulator keeps.  x: whole, any exact float64."""
+    size = float(1 << bits)
+    left = torch.remainder(x, size)
+    return torch.where(left >= size / 2, left - size, left)
