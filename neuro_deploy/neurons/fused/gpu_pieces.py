@@ -52,12 +52,11 @@ def slopes(h, theta, alpha, MOST: tl.constexpr, SURROGATE: tl.constexpr):
     """d/dh, d/dalpha and -d/dtheta of the rounds."""
     slope, tilt, weight = tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32), tl.zeros(h.shape, tl.float32)
     sharp = alpha * (_LOG2E if SURROGATE == 0 else 1.0 if SURROGATE == 1 else _HALF_PI)
-    reach = sharp * h
     for k in tl.static_range(1, MOST + 1):
-        level = theta * float(k)
-        height = bump(reach - sharp * level, SURROGATE)
+        z = h - theta * float(k)
+        height = bump(sharp * z, SURROGATE)
         slope += height
-        tilt += (h - level) * height
+        tilt += z * height
         weight += height * float(k)
     return alpha * slope, tilt, alpha * weight
 
