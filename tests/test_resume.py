@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import torch
+from fused_cases import CASES, draw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from neuro_deploy.errors import TrainingError
+from neuro_deploy.neurons import fused
 from neuro_deploy.neurons.fused import cpu
-from neuro_deploy.train import load_run, train
+from neuro_deploy.train import load_recipe, train
 
 TESTS = Path(__file__).parent
 SMALL = (
@@ -85,10 +90,53 @@ def test_the_curves_of_a_killed_run_are_whole(killed: Killed) -> None:
 
 def test_what_the_process_did_before_changes_nothing(killed: Killed, tmp_path: Path) -> None:
     """Kernels of the fused neuron are taken where they are loaded; their sums of gradients differ in the last bits."""
-    load_run(killed.folder / "float-whole").model(torch.rand(4, 1000, 64)).sum().backward()
-    assert cpu.MET
-    train("digits_mlp", tmp_path / "run", device="cpu", overrides=SMALL)
-    assert (tmp_path / "run" / "weights.pt").read_bytes() == (killed.folder / "float-whole" / "weights.pt").read_bytes()
+    case = CASES["cf, current, theta_reset, drift"]  # other options than the run's
+    small = draw(case, (4, 3, 11), 1, per_neuron=False)
+    cpu.forward(draw(case, (4, 100, 100), 1, per_neuron=False), case.form, False)
+    assert fused.choose(small, case.form) == "cpu"
+    chosen: list[str] = []
+    train(
+        "digits_mlp", tmp_path / "run", device="cpu", overrides=SMALL,
+        progress=lambda done, total: chosen.append(fused.choose(small, case.form)),
+    )  # fmt: skip
+    assert chosen == ["plain"] * 135 and fused.choose(small, case.form) == "cpu"
+    assert lines(tmp_path / "run") == lines(killed.folder / "float-whole")
+    ours, theirs = (run / "weights.pt" for run in (tmp_path / "run", killed.folder / "float-whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+NOISY = """
+from torch import nn
+from neuro_deploy.train.nets import mlp
+
+def net(steps):
+    return nn.Sequential(nn.Dropout(0.2), mlp(64, [9], 10, steps))
+"""
+
+
+def test_random_numbers_of_a_step_do_not_depend_on_where_a_run_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noisy_net.py").write_text(NOISY)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = load_recipe("digits_mlp", ["network.factory=noisy_net:net", *SMALL[1:4]])
+    recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"args": {}})})
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingError, match="interrupted after epoch 1 of 3"):
+        train(recipe, tmp_path / "run", device="cpu", checkpoint_seconds=0, progress=interrupt)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 15
+    torch.rand(100)
+    train(recipe, tmp_path / "run", device="cpu", resume=True)
+    train(recipe, tmp_path / "whole", device="cpu")
+    for name in ("weights.pt", "recipe.toml"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    other = recipe.model_copy(update={"seed": 1})
+    train(other, tmp_path / "other", device="cpu")
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole") != lines(tmp_path / "other")
 
 
 def test_ctrl_c_loses_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -159,3 +207,53 @@ def test_a_checkpoint_without_the_newer_entries_is_read(tmp_path: Path) -> None:
     assert len(train("digits_mlp", out, device="cpu", overrides=changes, resume=True).history) == 2
     train("digits_mlp", tmp_path / "whole", device="cpu", overrides=changes)
     assert (out / "weights.pt").read_bytes() == (tmp_path / "whole" / "weights.pt").read_bytes()
+
+
+def started(out: Path, *more: str) -> list[str]:
+    changes = [word for change in SMALL for word in ("--set", change)]
+    return [
+        sys.executable, "-m", "neuro_deploy", "train", "digits_mlp", "--device", "cpu", "--out", str(out), "--resume",
+        *more, *changes,
+    ]  # fmt: skip
+
+
+def helpers_of(parent: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(parent.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+WAYS = (("--chip", "loihi2"), ("--chip", "loihi2", "--devices", "2"), ("--devices", "3", "--accumulate", "2"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", WAYS, ids=" ".join)
+def test_twenty_kills_of_the_command(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """Of processes of their own, from before their imports to after their last checkpoint; none leaves another."""
+    draw, kills, ends = random.Random(7), 0, 0
+    how = (*how, "--set", "training.epochs=40")
+    whole = seconds(started(tmp_path / "whole", *how))
+    again = seconds(started(tmp_path / "whole", *how))  # it was at its end
+    while kills < 20:
+        moment = draw.uniform(0.3 * again, again + (whole - again) / 6)
+        run = subprocess.Popen(
+            [*started(tmp_path / "run", *how), "--checkpoint-seconds", "0"], stdout=subprocess.DEVNULL
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(moment)
+        children = helpers_of(psutil.Process(run.pid)) if run.returncode is None else []
+        run.kill()
+        code = run.wait()
+        assert code in (0, -signal.SIGKILL)
+        kills, ends = kills + (code != 0), ends + (code == 0)
+        assert not psutil.wait_procs(children, timeout=20)[1]
+    subprocess.run(started(tmp_path / "run", *how), check=True, capture_output=True)
+    assert_same(tmp_path / "run", tmp_path / "whole")
+    print(f"{kills} kills, {ends} ends; {whole:.1f} s undisturbed, {again:.1f} s of them before it trains")
+
+
+def seconds(words: list[str]) -> float:
+    begin = time.monotonic()
+    subprocess.run(words, check=True, capture_output=True)
+    return time.monotonic() - begin

@@ -14,10 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import TrainingInterruptedError
 from ..files import write_text
-from ..program import save_program
-from .chip import Chip
 from .recipe import FILE as RECIPE
-from .runs import CHECKPOINT, CURVES, FORMATS, METRICS, Metrics, finish
+from .runs import CHECKPOINT, CURVES, METRICS, Metrics, finish
 from .session import Position, Session, deferred_interrupt, save
 
 log = logging.getLogger(__name__)
@@ -55,8 +53,6 @@ class Desk:
             yield
             return
         if not (self.out / CHECKPOINT).exists():
-            if isinstance(session.model, Chip):
-                save_program(session.model.frozen, self.out / FORMATS)
             self._save(session, position)
         write_text(self.out / RECIPE, session.recipe.to_toml())
         write_text(self.out / METRICS, "".join(json.dumps(line) + "\n" for line in position.history))
@@ -115,5 +111,5 @@ class Desk:
     def close(self, session: Session, position: Position) -> None:
         """At the end: the weights, and that the run is whole."""
         if not session.processes.rank:
-            history = list(position.history)
-            finish(self.out, session.model, session.recipe, history, str(session.fabric.device))
+            told = str(session.fabric.device), session.processes.count
+            finish(self.out, session.model, session.recipe, list(position.history), *told)

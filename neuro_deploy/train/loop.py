@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -16,6 +17,8 @@ from typing import Any
 from torch import nn
 
 from ..errors import RecipeError, TrainingError
+from ..program import save_program
+from .chip import Chip
 from .datasets import Dataset, data_of
 from .desk import CHECKPOINT_SECONDS, Desk, quiet
 from .helpers import open_processes
@@ -23,7 +26,7 @@ from .nets import build
 from .passes import evaluate, firing, settled, train_epoch
 from .processes import Processes, accelerator, launched
 from .recipe import Recipe, load_recipe
-from .runs import CHECKPOINT, Metrics, claimed, not_finite, open_run
+from .runs import CHECKPOINT, FORMATS, Metrics, claimed, load_chip, not_finite, open_run
 from .session import Position, Session, check_recipe, own_random_numbers, restore, start, threads
 from .shared_norm import shared_norm
 
@@ -96,8 +99,11 @@ def train(
         if checkpoint:
             check_recipe(checkpoint, recipe, out / CHECKPOINT)
             devices = _as_begun(checkpoint, devices, mine or processes)
+        elif isinstance(network, Chip):
+            save_program(network.frozen, out / FORMATS)
+        sent = None if isinstance(network, Chip) else model
         with nullcontext(processes) if processes else open_processes(device, devices) as together:
-            together.give(partial(_job, recipe, out, model, checkpoint))
+            together.give(partial(_job, recipe, out, sent, checkpoint))
             return _run(recipe, data, network, checkpoint, together, Desk(out, checkpoint_seconds, progress, on_epoch))
 
 
@@ -126,9 +132,11 @@ def _as_begun(checkpoint: Mapping[str, Any], devices: int | None, there: Process
 def _job(
     recipe: Recipe, out: Path, model: nn.Module | None, checkpoint: Mapping[str, Any] | None, processes: Processes
 ) -> Result:
-    """What the other ranks do of a run."""
+    """What the other ranks do of a run; they get weights and all other numbers of the network from rank 0."""
     data = data_of(recipe)
-    return _run(recipe, data, model or build(recipe, data), checkpoint, processes, Desk(out))
+    if model is None:
+        model = load_chip(out, recipe, data) if recipe.chip.target else build(recipe, data)
+    return _run(recipe, data, model, checkpoint, processes, Desk(out))
 
 
 def _run(
@@ -147,9 +155,22 @@ def _run(
             position = restore(session, checkpoint, desk.out / CHECKPOINT) if checkpoint else Position()
             with desk.opened(session, position):
                 position = _epochs(session, position, seed, desk)
+        _check_agreement(session)
     desk.close(session, position)
     processes.wait()
     return Result(desk.out, recipe, position.history)
+
+
+def _check_agreement(session: Session) -> None:
+    """Raise TrainingError if processes have come to different weights."""
+    total = hashlib.sha256()
+    for value in session.model.parameters():
+        total.update(value.detach().cpu().contiguous().numpy().tobytes())
+    digests = session.processes.gather(total.hexdigest())
+    if other := [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]:
+        raise TrainingError(
+            f"process {', '.join(other)}: other weights than process 0; does the network change its weights itself?"
+        )
 
 
 def _epochs(session: Session, position: Position, seed: Callable[[int, int], None], desk: Desk) -> Position:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import TrainingError
 from ..neurons import fused
 from ..neurons.torch import SpikingNeuron, States, observe
 from .chip import Chip, ChipPopulation, ChipStates
@@ -126,16 +127,24 @@ def settled(session: Session) -> Iterator[None]:
     depends on what is loaded: loaded is now what an epoch needs.  DistributedDataParallel sorts its buckets of
     gradients after a first pass: that pass is now.  Weights and statistics stay as they are.
     """
-    data, batch = session.data, session.recipe.training.batch_size
     with fused.afresh():
-        largest = max(min(batch, len(data.train_x)), min(EVALUATION_BATCH, len(data.test_x)))
-        session.model.eval()
-        if session.fabric.device.type == "cpu" and not isinstance(session.model, Chip):
-            with torch.no_grad():
-                session.model(data.shown(torch.zeros(largest, *data.train_x.shape[1:]), session.recipe.network.steps))
-        if session.processes.count > 1:
-            _sort_buckets(session)
+        try:
+            _load_kernels(session)
+            if session.processes.count > 1:
+                _sort_buckets(session)
+        except (RuntimeError, ValueError) as error:  # torch's own, as in an epoch
+            raise TrainingError(f"before the first step: {str(error).splitlines()[0]}") from error
         yield
+
+
+def _load_kernels(session: Session) -> None:
+    if session.fabric.device.type != "cpu" or isinstance(session.model, Chip):
+        return
+    data, batch = session.data, session.recipe.training.batch_size
+    largest = max(min(batch, len(data.train_x)), min(EVALUATION_BATCH, len(data.test_x)))
+    session.model.eval()
+    with torch.no_grad():
+        session.model(data.shown(torch.zeros(largest, *data.train_x.shape[1:]), session.recipe.network.steps))
 
 
 def _sort_buckets(session: Session) -> None:

@@ -163,7 +163,9 @@ def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
     return checkpoint
 
 
-def finish(out: Path, model: nn.Module, recipe: Recipe, history: list[Metrics], device: str) -> None:
+def finish(
+    out: Path, model: nn.Module, recipe: Recipe, history: list[Metrics], device: str, processes: int = 1
+) -> None:
     """Write the weights, then run.json, which says that the run is whole.  Raises: FileError."""
     save_tensors(out / WEIGHTS, {name: value.detach().cpu() for name, value in model.state_dict().items()})
     summary = {
@@ -171,6 +173,7 @@ def finish(out: Path, model: nn.Module, recipe: Recipe, history: list[Metrics], 
         "recipe": recipe.name,
         "metrics": history[-1],
         "device": device,
+        "processes": processes,
         "versions": {
             "neuro_deploy": __version__,
             "python": platform.python_version(),
