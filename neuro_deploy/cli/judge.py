@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..backends.base import Progress
+from ..errors import InputError
 from ..files import read_input
 from ..graph import read_nir
+from ..program import ChipProgram, load_program
 from ..trace import load_trace
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out, progress, say
+
+if TYPE_CHECKING:
+    from ..comparison.account import Programs
 
 
 def register(app: typer.Typer) -> None:
@@ -39,31 +44,73 @@ def bars() -> Iterator[Any]:
 def compare(
     a: Path = typer.Argument(help="A trace (.trace.h5)."),
     b: Path = typer.Argument(help="Another trace."),
+    program: list[Path] = typer.Option(
+        [], "--program", help="The runs' program: the first difference tells its cause.  Twice: that of A, that of B."
+    ),
+    label: Path | None = typer.Option(
+        None,
+        "--label",
+        help="An .npz with 'label' (B,): of a float and an integer run, the accuracy of both; needs --program.",
+    ),
+    distances: bool = typer.Option(
+        False, "--distances", help="Of a float and an integer run: distances of spike trains, by elephant."
+    ),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compare two recorded runs: exit 0 if they are equal, 1 if they differ, 2 on an error.
 
-    Example: [bold]neuro_deploy compare sim.trace.h5 lava.trace.h5 --report diff.html[/bold]
+    Two integer or two float runs are compared exactly: the first difference, and with --program the inputs, weights,
+    potentials and thresholds on both sides.  A float against an integer run gives statistics, and with --program
+    whether they decide alike.
+
+    Example: [bold]neuro_deploy compare sim.trace.h5 lava.trace.h5 --program p.program.h5 --report diff.html[/bold]
     """
     from ..comparison import compare as judge
     from ..report import write_report
     from ..report.tables import comparison_table
     from ..resources import versions
 
-    keep_inputs([a, b], report)
+    keep_inputs([a, b, *program, *([label] if label else [])], report)
     one, other = load_trace(a), load_trace(b)
-    result = judge(one, other)
+    if len(program) > 2:
+        raise InputError(f"--program: one for both runs, or one for each, got {len(program)}")
+    known = [load_program(path) for path in program]
+    exact = one.kind == other.kind
+    if exact and label:
+        raise InputError(
+            "--label: accuracy is a statistic of a float and an integer run; these two are compared exactly"
+        )
+    readout = None if exact else next((p.readout for p in known if p.readout and p.readout.readable(one)), None)
+    result = judge(
+        one,
+        other,
+        readout=readout,
+        labels=read_input(label)[1] if label else None,
+        programs=_programs(known) if exact and one.kind == "integer" else None,
+        distances=distances,
+    )
     if report:
         commands = {"command": f"neuro_deploy compare {a} {b}"}
         write_report(
-            report, title=f"{a.name} against {b.name}", result=result, a=one, b=other, provenance=commands | versions()
+            report,
+            title=f"{a.name} against {b.name}",
+            result=result,
+            a=one,
+            b=other,
+            program=known[0] if known else None,
+            provenance=commands | versions(),
         )
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:
         out.print(comparison_table(result))
     raise typer.Exit(result.exit_code)
+
+
+def _programs(known: Sequence[ChipProgram]) -> Programs | None:
+    """One program of both runs, or one of each."""
+    return (known[0], known[1]) if len(known) == 2 else known[0] if known else None
 
 
 def verify(

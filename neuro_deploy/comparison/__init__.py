@@ -6,16 +6,29 @@ run) are never mixed.  A comparison lists what it compared and what it could not
 
 from __future__ import annotations
 
-from .result import Comparison, Decisions, Divergence, NotCompared, PopulationStatistics, VariableComparison
+from .cause import Account, Cause, Input
+from .result import (
+    Comparison,
+    Decisions,
+    Divergence,
+    NotCompared,
+    PopulationStatistics,
+    TrainDistances,
+    VariableComparison,
+)
 from .runs import compare, input_names
 from .verdict import Verdict, counter_remarks, judge
 
 __all__ = [
+    "Account",
+    "Cause",
     "Comparison",
     "Decisions",
     "Divergence",
+    "Input",
     "NotCompared",
     "PopulationStatistics",
+    "TrainDistances",
     "VariableComparison",
     "Verdict",
     "compare",

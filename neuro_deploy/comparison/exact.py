@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..trace import VARIABLES, Trace
-from .result import Divergence, Number, VariableComparison
+from .cause import Number
+from .result import Divergence, VariableComparison
 
 BLOCK = 1 << 22
 """Values handled at once: bounds the temporary memory to some tens of MB."""
@@ -76,6 +78,7 @@ def compare_values(
     Returns: the counts, and the index (row, sample, *neuron) in the pair of the first difference in C order.
     """
     differing, largest, first = 0, 0, None
+    by_step: Counter[int] = Counter()
     for rows, samples in blocks(pair.a.shape, limit):
         x, y = pair.a[rows, samples], pair.b[rows, samples]
         unequal = x != y
@@ -83,11 +86,14 @@ def compare_values(
         if not count:
             continue
         differing += count
+        each = np.count_nonzero(unequal.reshape(len(unequal), -1), axis=1)
+        by_step.update({pair.start + rows.start + int(r): int(each[r]) for r in np.flatnonzero(each)})
         largest = _larger(largest, max_distance(x[unequal], y[unequal]))  # type: ignore[assignment]
         if first is None:
             r, s, *neuron = np.unravel_index(int(unequal.argmax()), unequal.shape)
             first = (rows.start + int(r), samples.start + int(s), *map(int, neuron))
-    return VariableComparison(population, variable, pair.span, pair.a.size, differing, largest), first
+    steps = tuple(sorted(by_step.items()))
+    return VariableComparison(population, variable, pair.span, pair.a.size, differing, largest, steps), first
 
 
 def divergence(a: Trace, b: Trace, population: str, variable: str, pair: Pair, index: tuple[int, ...]) -> Divergence:

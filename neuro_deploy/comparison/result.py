@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Number = int | float
+from .cause import Cause, Number
 
 
 def plain(value: Any) -> Any:
@@ -34,6 +34,7 @@ class VariableComparison:
     span: which rows: "all rows" (tail and rows before the latency too) or "logical steps" (0..T-1, aligned).
     values: how many were compared; differing: how many are not equal (NaN never is).
     max_abs: largest |a - b| (NaN if one of the differing values is NaN).
+    by_step: (logical step, how many differ there), of the steps with a difference, in order.
     """
 
     population: str
@@ -42,6 +43,7 @@ class VariableComparison:
     values: int
     differing: int
     max_abs: Number
+    by_step: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Divergence:
     neuron: index in the population's shape.   a, b: the two values.
     context: (label, value in a, value in b) of what was recorded around it: "v[t-1]", "u[t]", "h[t]", ...; None: not
     recorded there.
+    cause: inputs, sums, potentials and thresholds on both sides, if the runs' programs were given.
     """
 
     population: str
@@ -72,6 +75,7 @@ class Divergence:
     a: Number
     b: Number
     context: tuple[tuple[str, Number | None, Number | None], ...] = ()
+    cause: Cause | None = None
 
     def __str__(self) -> str:
         neuron = self.neuron[0] if len(self.neuron) == 1 else self.neuron
@@ -82,12 +86,33 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class TrainDistances:
+    """Spike trains of one neuron in one sample, a against b; a spike of value k counts as k at once.
+
+    trains: neurons times samples.   differing: how many pairs differ.   measured: how many of these were measured; the
+    others are taken to be like them.
+    van_rossum, victor_purpura: mean distance over all pairs, those that do not differ included (0).   time_constant: of
+    van Rossum's kernel, in seconds; cost_factor: of Victor and Purpura's shift, 1/s.
+    """
+
+    trains: int
+    differing: int
+    measured: int
+    van_rossum: float
+    victor_purpura: float
+    time_constant: float
+    cost_factor: float
+
+
+@dataclass(frozen=True)
 class PopulationStatistics:
     """How near a float and an integer run are, over the logical steps.
 
     values: neuron-steps.   spikes_a, spikes_b: sums of |s|.   differing_spikes: neuron-steps with another s.
     These three are None for an input, or where spikes were not recorded by both.
     errors: variable -> (max, RMS) of |a - b| in float units (integer * unit).
+    count_error: (max, mean) over neurons and samples of the difference of their spike counts.
+    distances: how far the spike trains are from each other, if asked for.
     """
 
     population: str
@@ -96,6 +121,8 @@ class PopulationStatistics:
     spikes_b: Number | None
     differing_spikes: int | None
     errors: Mapping[str, tuple[float, float]]
+    count_error: tuple[Number, float] | None = None
+    distances: TrainDistances | None = None
 
     @property
     def rate_difference(self) -> float | None:

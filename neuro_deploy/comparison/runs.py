@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..program import Readout
 from ..trace import VARIABLES, Trace, load_trace
+from .account import Programs, cause, sides
 from .exact import compare_values, divergence, pair
 from .result import Comparison, Divergence, NotCompared, VariableComparison
 from .statistics import check_labels, decisions, population_statistics
@@ -17,7 +20,15 @@ from .statistics import check_labels, decisions, population_statistics
 Source = Trace | str | os.PathLike[str]
 
 
-def compare(a: Source, b: Source, *, readout: Readout | None = None, labels: NDArray[Any] | None = None) -> Comparison:
+def compare(
+    a: Source,
+    b: Source,
+    *,
+    readout: Readout | None = None,
+    labels: NDArray[Any] | None = None,
+    programs: Programs | None = None,
+    distances: bool = False,
+) -> Comparison:
     """Compare two runs, given as traces or paths of trace files.
 
     A variable with the same latency and number of rows in both is compared over all rows, else over its logical steps.
@@ -26,8 +37,11 @@ def compare(a: Source, b: Source, *, readout: Readout | None = None, labels: NDA
     A population that only one side has counts as not recorded by the other.
 
     readout: how to decide, for the agreement of decisions.   labels: (B,) integers, for the accuracy of both.
+    programs: of two integer runs, the program of both, or that of each; then the first difference tells its cause.
+    distances: of a float and an integer run, measure spike train distances too (needs the extra `statistics`).
     Raises: FileError, FormatError for a file; InputError if the runs have no population in common, another number of
-    steps, another shape of a population, or another number of samples with other inputs; or for wrong labels.
+    steps, another shape of a population, or another number of samples with other inputs; for wrong labels, programs of
+    other runs; or if distances are asked for of two runs that are compared exactly, or `elephant` is missing.
     """
     a, b = _load(a), _load(b)
     samples, notes = _check(a, b)
@@ -36,10 +50,17 @@ def compare(a: Source, b: Source, *, readout: Readout | None = None, labels: NDA
     missing = _not_compared(a, b, inputs)
     chosen = decisions(a, b, readout, labels, samples) if readout else None
     check_labels(labels, samples)
+    if programs is not None:
+        accounts = sides(a, b, programs)
     if a.kind != b.kind:
-        stats = tuple(population_statistics(a, b, name, samples, name in inputs) for name in common)
+        stats = tuple(population_statistics(a, b, name, samples, name in inputs, distances) for name in common)
         return Comparison("statistics", a.backend, b.backend, a.steps, samples, (), stats, missing, None, chosen, notes)
+    if distances:
+        raise InputError("distances are statistics of a float against an integer run; these two are compared exactly")
     exact, first = _exact(a, b, common, samples)
+    if first is not None and programs is not None:
+        flat = int(np.ravel_multi_index(first.neuron, a.populations[first.population].shape)) if first.neuron else 0
+        first = replace(first, cause=cause(*accounts, first.population, flat, first.step, first.sample))
     return Comparison("exact", *names, a.steps, samples, exact, (), missing, first, chosen, notes)
 
 

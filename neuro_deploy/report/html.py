@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import write_text
 from ..program import ChipProgram
 from ..trace import Trace
+from .cause_table import account_rows
 from .text import NONE, number, percent, shape_text
 from .views import Runs, view
 
@@ -80,6 +81,7 @@ def render(
         "exact": exact,
         "statistics": shown,
         "first": exact.first if exact else None,
+        "account": list(account_rows(exact.first.cause)) if exact and exact.first and exact.first.cause else [],
         "notes": _notes(result, exact, shown),
         "not_compared": [m for c in (exact, shown) if c for m in c.not_compared],
         "counts": list(_counts(runs)),

@@ -11,11 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison import Comparison, Divergence, Verdict, counter_remarks
+from ..comparison import Comparison, Verdict, counter_remarks
 from ..fixed import LOIHI
 from ..program import ChipProgram
 from ..trace import Trace
 from ..wiring import Conv, Wiring
+from .cause_table import distance_table, divergence_tables, steps_table
 from .fit_table import fit_table
 from .text import NONE, facts, number, percent, shape_text, span, table
 
@@ -30,11 +31,11 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     if comparison.exact:
         parts.append(_exact(title, comparison))
     if comparison.statistics:
-        parts.append(_statistics(title, comparison))
+        parts += [_statistics(title, comparison), distance_table(comparison)]
     if comparison.decisions:
         parts.append(_decisions(comparison))
     if comparison.first:
-        parts += _divergence(comparison.first, comparison.a, comparison.b)
+        parts += [*divergence_tables(comparison.first, comparison.a, comparison.b), steps_table(comparison)]
     if comparison.not_compared:
         rows = [
             (m.population, m.variable, m.reason, Text("needed", BAD) if m.needed else "")
@@ -79,18 +80,6 @@ def _decisions(comparison: Comparison) -> Table:
         if right is not None:
             rows.append((f"accuracy {name}", f"{right} of {d.samples} ({percent(right / d.samples)})"))
     return facts(rows)
-
-
-def _divergence(first: Divergence, a: str, b: str) -> list[RenderableType]:
-    neuron = first.neuron[0] if len(first.neuron) == 1 else first.neuron
-    title = f"First difference: {first.population}, neuron {neuron}, step {first.step}, sample {first.sample}"
-    rows = [(Text(first.variable + "[t]", "bold"), number(first.a), number(first.b), number(_gap(first.a, first.b)))]
-    rows += [(Text(label), number(x), number(y), number(_gap(x, y))) for label, x, y in first.context]
-    return [Text(title, "bold"), table("", ("", f"{a}#", f"{b}#", "difference#"), rows)]
-
-
-def _gap(a: float | int | None, b: float | int | None) -> float | int | None:
-    return None if a is None or b is None else b - a
 
 
 def verdict_table(verdict: Verdict) -> RenderableType:

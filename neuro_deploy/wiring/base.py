@@ -72,6 +72,10 @@ class Wiring(ABC):
     def triples(self) -> tuple[Array, Array, Array]:
         """(targets, sources, weights) of all connections, by target and then by source."""
 
+    @abstractmethod
+    def row(self, target: int) -> tuple[Array, Array]:
+        """(sources, weights) of one target's connections, by source."""
+
 
 def plain_product(x: Array, weight: Array) -> Array:
     """x @ weight.T."""
@@ -112,6 +116,9 @@ class Dense(Wiring):
     def triples(self) -> tuple[Array, Array, Array]:
         targets, sources = np.indices(self.weight.shape)
         return targets.reshape(-1), sources.reshape(-1), self.weight.reshape(-1)
+
+    def row(self, target: int) -> tuple[Array, Array]:
+        return np.arange(self.source_size), self.weight[target]
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +187,10 @@ class Sparse(Wiring):
 
     def triples(self) -> tuple[Array, Array, Array]:
         return self.rows, self.columns.astype(np.int64), self.weight
+
+    def row(self, target: int) -> tuple[Array, Array]:
+        held = slice(self.starts[target], self.starts[target + 1])
+        return self.columns[held].astype(np.int64), self.weight[held]
 
     @staticmethod
     def of(targets: Array, sources: Array, weights: Array, shape: tuple[int, int]) -> Sparse:

@@ -141,6 +141,18 @@ class Conv(Wiring):
         order = np.lexsort((sources, targets))
         return targets[order], sources[order], weights[order]
 
+    def row(self, target: int) -> tuple[Array, Array]:
+        channel, y, x = (int(i) for i in np.unravel_index(target, self.target_shape))
+        (c_in, h, w), (height, width) = self.source_shape, self.weight.shape[2:]
+        rows = y * self.stride[0] - self.padding[0] + np.arange(height) * self.dilation[0]
+        columns = x * self.stride[1] - self.padding[1] + np.arange(width) * self.dilation[1]
+        up, along = (np.flatnonzero((at >= 0) & (at < n)) for at, n in ((rows, h), (columns, w)))
+        per_group = self.weight.shape[1]
+        first = channel // (self.channels // self.groups) * per_group
+        met = np.ix_(np.arange(first, first + per_group), rows[up], columns[along])
+        sources = np.arange(c_in * h * w).reshape(c_in, h, w)[met].reshape(-1)
+        return sources, self.weight[channel][np.ix_(np.arange(per_group), up, along)].reshape(-1)
+
 
 @lru_cache(maxsize=256)
 def _side(target: int, source: int, kernel: int, stride: int, padding: int, dilation: int) -> NDArray[np.float64]:
