@@ -70,11 +70,17 @@ def probability(p: float) -> str:
     return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def against_first(arms: Sequence[Outcome | None]) -> dict[int, tuple[float, float]]:
+    """Points and Holm's p of each arm but the first against it, by its place; NaN where one was not run."""
+    first = arms[0]
+    against = {i: paired(o.accuracy, first.accuracy) for i, o in enumerate(arms) if i and o and first}
+    corrected = dict(zip(against, holm([p for _, p in against.values()]), strict=True))
+    return {i: (against[i][0], corrected[i]) if i in against else (math.nan, math.nan) for i in range(1, len(arms))}
+
+
 def summary(name: str, arms: Sequence[Outcome | None]) -> list[str]:
     """Accuracy and spikes of each arm, against the first one, as a table."""
-    against = [paired(o.accuracy, arms[0].accuracy) if o and arms[0] else (math.nan, math.nan) for o in arms[1:]]
-    ran = [i for i, o in enumerate(arms[1:]) if o]
-    corrected = dict(zip(ran, holm([against[i][1] for i in ran]), strict=True))
+    against = against_first(arms)
     lines = [f"{TITLES[name]}:", "", "| arm | validation % | test %, mean | sd | spikes a sample | points | p, Holm |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|")
     for i, o in enumerate(arms):
@@ -82,7 +88,7 @@ def summary(name: str, arms: Sequence[Outcome | None]) -> list[str]:
             lines.append("| none, or not run | | | | | | |")
             continue
         mean, sd = np.mean(o.accuracy), np.std(o.accuracy, ddof=1)
-        rest = "| | |" if i == 0 else f"| {against[i - 1][0]:+.2f} | {probability(corrected[i - 1])} |"
+        rest = f"| {against[i][0]:+.2f} | {probability(against[i][1])} |" if i in against else "| | |"
         lines.append(f"| {o.arm} | {o.validation:.1f} | {mean:.2f} | {sd:.2f} | {np.mean(o.spikes):,.0f} {rest}")
     return [*lines, ""]
 

@@ -18,7 +18,7 @@ from neuro_deploy.errors import FormatError
 from neuro_deploy.train import load_recipe
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-NAMES = ("ablation", "ablation_tables", "ablation_workloads")
+NAMES = ("ablation", "ablation_tables", "ablation_workloads", "ablation_runs", "ablation_study", "ablation_docs")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,10 @@ def modules() -> Iterator[list[Any]]:
             sys.modules.pop(name, None)
 
 
-def tiny(workloads: Any) -> Any:
+def tiny(workloads: Any, trials: int = 2) -> Any:
     args = (("inputs", 64), ("hidden", (12,)), ("classes", 10))
-    return workloads.Workload("tiny", "tiny", "digits_mlp", "mlp", args, 4, 3, 64, 0.02)
+    more = {"trials": trials, "seeds": (3, 4)}
+    return workloads.Workload("tiny", "tiny", "digits_mlp", "mlp", args, 4, 3, 64, 0.02, **more)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -47,9 +48,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_an_interrupted_campaign_goes_on_to_the_same_lines(modules: list[Any], tmp_path: Path) -> None:
-    ablation, tables, workloads = modules
+    ablation, tables, workloads, *_ = modules
     jobs = ([tiny(workloads)], [ablation.ARMS[0], ablation.ARMS[4]])
-    options = {"trials": 2, "seeds": (3, 4), "processes": 0}
+    options = {"processes": 0}
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "results" / "broken.jsonl"
     done = ablation.campaign(*jobs, whole, **options)
     seen: list[int] = []
@@ -70,7 +71,7 @@ def test_an_interrupted_campaign_goes_on_to_the_same_lines(modules: list[Any], t
     assert lines(broken) == lines(whole) and again.keys() == done.keys()
     assert {r["stage"] for r in again.values()} == {"search", "test"}
     assert all(r["spikes"] > 0 and r["accuracy"] > 0.1 and not r["error"] for r in again.values())
-    found = ablation.outcomes(jobs[0][0], jobs[1], again, 2, (3, 4))
+    found = ablation.outcomes(jobs[0][0], jobs[1], again)
     best = [max(r["accuracy"] for r in lines(whole) if r["arm"] == a.name and r["stage"] == "search") for a in jobs[1]]
     assert [o.validation for o in found["best"]] == [100 * accuracy for accuracy in best]
     before = broken.stat().st_mtime_ns, len(lines(broken))
@@ -82,17 +83,17 @@ def test_an_interrupted_campaign_goes_on_to_the_same_lines(modules: list[Any], t
 def test_what_was_not_written_by_it_is_refused(modules: list[Any], tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"workload": "tiny"}\n')
     with pytest.raises(FormatError, match="move it away"):
-        modules[0].read_results(tmp_path / "x.jsonl")
+        modules[3].read_results(tmp_path / "x.jsonl")
 
 
 def test_the_spikes_are_those_of_every_population_and_step(modules: list[Any]) -> None:
     """Rates are means over neurons and steps: 12 hidden neurons and 10 of the readout, 4 steps."""
-    ablation, _, workloads = modules
-    assert ablation.neurons(tiny(workloads), "") == {"*1": 48, "*2": 40}
+    workloads, runs = modules[2:4]
+    assert runs.neurons(tiny(workloads), "") == {"*1": 48, "*2": 40}
 
 
 def test_every_arm_draws_the_same_where_it_has_the_same(modules: list[Any]) -> None:
-    ablation, _, workloads = modules
+    ablation, _, workloads, *_ = modules
     settings = [[ablation.drawn(w, arm, t) for arm in workloads.ARMS] for w in [tiny(workloads)] for t in range(6)]
     for arms in settings:
         for arm, setting in zip(workloads.ARMS, arms, strict=True):
@@ -104,7 +105,7 @@ def test_every_arm_draws_the_same_where_it_has_the_same(modules: list[Any]) -> N
 
 def test_every_workload_is_a_recipe(modules: list[Any]) -> None:
     """All arms of a workload are of the same size and length; the search sees no test set."""
-    ablation, _, workloads = modules
+    ablation, _, workloads, *_ = modules
     for workload in workloads.WORKLOADS.values():
         seen = []
         for stage in ("search", "test"):
@@ -123,26 +124,26 @@ def test_every_workload_is_a_recipe(modules: list[Any]) -> None:
 
 
 def test_the_choice_at_equal_spikes(modules: list[Any]) -> None:
-    ablation, _, workloads = modules
-    workload, arms = tiny(workloads), [workloads.ARMS[0], workloads.ARMS[2]]
+    ablation, _, workloads, *_ = modules
+    workload, arms = tiny(workloads, 4), [workloads.ARMS[0], workloads.ARMS[2]]
     told = [(0.8, 10.0), (0.9, 30.0), (0.7, 20.0), (0.95, 40.0), (0.8, 30.0), (0.85, 31.0), (0.9, 35.0), (0.8, 25.0)]
     done = {}
-    for job, (accuracy, spikes) in zip(ablation.searched(workload, arms, 4), told, strict=True):
+    for job, (accuracy, spikes) in zip(ablation.searched(workload, arms), told, strict=True):
         done[ablation.key_of(job.known)] = {**job.known, "accuracy": accuracy, "spikes": spikes, "error": ""}
-    picked = ablation.choices(workload, arms, done, 4)
+    picked = ablation.choices(workload, arms, done)
     # LIF has the even ones: (0.8, 10), (0.7, 20), (0.8, 30), (0.9, 35); CF (0.9, 30), (0.95, 40), (0.85, 31), (0.8, 25)
     assert [r["spikes"] for r in picked["best"]] == [35.0, 40.0]
     assert picked["equal"] == [None, None], "larger thresholds are not tried yet"
     first = picked["best"][1]["setting"][ablation.THETA]
     lower = [ablation.swept(workload, arm, record) for arm, record in zip(arms, picked["best"], strict=True)]
-    assert [job.setting[ablation.THETA] for job in lower[1]] == pytest.approx([1.25 * first, 1.5 * first, 2 * first])
+    assert [job.setting[ablation.THETA] for job in lower[1]] == pytest.approx([1.4 * first, 2 * first])
     for job in (*lower[0], *lower[1]):
         done[ablation.key_of(job.known)] = {**job.known, "accuracy": 0.3, "spikes": 5.0, "error": ""}
-    assert [r["spikes"] for r in ablation.choices(workload, arms, done, 4)["equal"]] == [35.0, 30.0]
-    done[ablation.key_of(lower[1][2].known)] |= {"accuracy": 0.92, "spikes": 35.0}
-    picked = ablation.choices(workload, arms, done, 4)
+    assert [r["spikes"] for r in ablation.choices(workload, arms, done)["equal"]] == [35.0, 30.0]
+    done[ablation.key_of(lower[1][1].known)] |= {"accuracy": 0.92, "spikes": 35.0}
+    picked = ablation.choices(workload, arms, done)
     assert [r["accuracy"] for r in picked["best"]] == [0.9, 0.95] and picked["equal"][1]["accuracy"] == 0.92
-    few = ablation.choices(workload, arms, dict(list(done.items())[:2]), 4)
+    few = ablation.choices(workload, arms, dict(list(done.items())[:2]))
     assert few["equal"][1] is None
 
 
@@ -164,3 +165,40 @@ def test_the_statistics_by_hand(modules: list[Any]) -> None:
     text = tables.report("T", {"best": [one, other, None, None, None], "equal": [one, None, None, None, None]}, trials)
     assert f"| CF | 91.0 | 91.60 | {np.std(a, ddof=1):.2f} | 1,234 | +0.80 | {p:.3f} |" in text
     assert "| none, or not run |" in text and f"| CF against LIF | +0.80 | {p:.3f} | +1.00 | 2 of 3 |" in text
+
+
+def test_the_study_changes_one_setting_and_sees_no_test_set(modules: list[Any]) -> None:
+    workloads, study = modules[2], modules[4]
+    workload = tiny(workloads)
+    jobs = study.study_jobs(workload)
+    assert {job.stage for job in jobs} == {"study"} and len({job.seed for job in jobs}) == len(study.SEEDS)
+    for title, variants in study.topics(workload).items():
+        assert len({variant.label for variant in variants}) == len(variants), title
+        for job in (job for variant in variants for job in variant.jobs(workload)):
+            assert set(job.setting) == set(job.arm.tuned)
+            assert load_recipe(workload.recipe, job.overrides).data.measure == "validation"
+    told = {workloads.key_of(job.known): {**job.known, "accuracy": 0.5, "spikes": 7.0} for job in jobs}
+    alone = study.topics(workload)["Circulations K"][1].jobs(workload)
+    for job, accuracy in zip(alone, (0.4, 0.6, 0.65), strict=True):
+        told[workloads.key_of(job.known)]["accuracy"] = accuracy
+    assert "| K = 2 | 55.00 | 13.23 | 7 | +5.00 | 2 of 3 |" in study.study_report(workload, told)
+    assert study.study_report(workload, {}) == ""
+
+
+def test_the_pages_have_the_tables_that_the_results_give(modules: list[Any]) -> None:
+    """`python benchmarks/ablation.py --write` makes them."""
+    ablation, docs = modules[0], modules[5]
+    for page, text in docs.current(ablation.printed(list(ablation.WORKLOADS), ablation.RESULTS)).items():
+        assert page.read_text(encoding="utf-8") == text, page
+
+
+def test_the_overview_by_hand(modules: list[Any]) -> None:
+    tables, docs = modules[1], modules[5]
+    a, b = (90.0, 92.0, 91.0), (93.0, 94.0, 92.0)
+    arms = [tables.Outcome("LIF", {}, 90.0, a, (10.0,) * 3), None, tables.Outcome("CF", {}, 91.0, b, (15.0,) * 3)]
+    p = 2 * special.stdtr(2, -2 / (1 / math.sqrt(3)))
+    row = f"| T | 91.00 ± 1.00 | 93.00 ± 1.00 | +2.00 | {p:.3f} | 1.50 x |  |  |"
+    assert docs.overview({"T": {"best": arms, "equal": [arms[0], None, None]}}).splitlines()[2] == row
+    assert len(docs.overview({"T": {"best": [None] * 3, "equal": [None] * 3}}).splitlines()) == 2
+    with pytest.raises(ValueError, match="no marks"):
+        docs.placed("x", "ablation", "y")
