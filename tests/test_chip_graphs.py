@@ -195,7 +195,11 @@ def test_our_architectures_can_be_trained(name: str) -> None:
         k, m, out = (trace.aligned(f"attention1_body_{key}", "spikes") for key in ("k_cf", "mask", "gate_neuron"))
         assert np.array_equal(out, k * np.repeat(m, k.shape[2] // m.shape[2], axis=2)) and out.any()
         assert not [key for key in (*chip.weights, *chip.biases) if "gate" in key]
-        assert "attention1_body_total" in chip.weights  # a batch norm was folded into it
+        assert not [key for key in (*chip.weights, *chip.biases) if "total" in key or "mask" in key]
+        path = "attention1_body_q_cf-attention1_body_mask"
+        total = next(s for s in program.synapses if s.name == path).wiring.weight
+        head = np.abs(total).max((1, 2, 3), keepdims=True)  # one gain for a head, that of the batch norm folded into it
+        assert total.any() and np.array_equal(np.abs(total), np.where(total != 0, head, 0))
 
 
 def trained_hard(chip: Chip, factor: float = 30.0) -> Chip:

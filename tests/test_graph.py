@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import h5py
 import networks
 import nir
 import numpy as np
@@ -207,6 +208,23 @@ def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.nir", "b.nir"):
         nd.write_nir(networks.chain(), tmp_path / name)
     assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b.nir").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["?", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8"])
+@pytest.mark.parametrize("shape", [(1,), (3, 4, 2), (0, 3), (700, 3)])
+def test_arrays_keep_their_dtype_and_small_ones_are_not_compressed(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...]
+) -> None:
+    """An index of chunks takes more than a small array: a network of 2,000 neurons had a megabyte of them."""
+    given = np.random.default_rng(3).integers(0, 100, shape[::-1]).astype(dtype).T
+    graph = networks.chain()
+    graph.metadata["kept"] = given
+    nd.write_nir(graph, tmp_path / "x.nir")
+    for found in (nd.read_nir(tmp_path / "x.nir"), nir.read(tmp_path / "x.nir")):
+        kept = found.metadata["kept"]
+        assert kept.dtype == given.dtype and np.array_equal(kept, given) and kept.shape == shape
+    with h5py.File(tmp_path / "x.nir") as file:
+        assert (file["node/metadata/kept"].compression == "gzip") is (given.nbytes > 2048)
 
 
 def test_metadata_that_contradicts_the_nodes_is_refused() -> None:

@@ -16,6 +16,9 @@ from ..errors import InputError, UnsupportedError, Violation
 from ..files import atomic_write
 from .files import joined
 
+SMALL = 2048
+"""Bytes up to which an array is stored as it is: compressed, it comes with an index of about as much."""
+
 
 def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
     """Write a graph atomically, by stock `nir`; the same graph gives the same bytes.
@@ -56,7 +59,13 @@ def _storable(node: Mapping[str, Any], where: str, violations: list[Violation]) 
 
 
 def _stored(array: NDArray[Any]) -> Any:
-    """One number for a 0-d array (stock `nir` compresses arrays), text of a variable length for text."""
+    """One number for a 0-d array, text of a variable length for text, and small numbers in a row.
+
+    Stock `nir` compresses each numpy array and stores everything else as it is, a memoryview with its dtype.
+    """
     if array.ndim == 0:
         return array[()]
-    return np.array(array, h5py.string_dtype()) if array.dtype.kind in "US" else array
+    if array.dtype.kind in "US":
+        return np.array(array, h5py.string_dtype())
+    small: Any = np.ascontiguousarray(array)
+    return memoryview(small) if array.dtype.kind in "biuf" and array.nbytes <= SMALL else array

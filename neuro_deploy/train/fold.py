@@ -32,7 +32,8 @@ def fold(model: nn.Module) -> Folded:
     """A float32 copy of the model, in eval mode, with each batch norm folded into the layer before it.
 
     weight' = gamma / sqrt(var + eps) * weight and bias' = gamma / sqrt(var + eps) * (bias - mean) + beta, in float64,
-    then rounded to float32: spikes can change where a potential lies within that rounding of its threshold.
+    then rounded to float32: spikes can change where a potential lies within that rounding of its threshold.  A layer
+    that is not learned (no parameter requires a gradient) stays so, with its batch norm.
     Raises: UnsupportedError for a batch norm that does not follow a linear layer or a convolution, weights that are not
     float32, and what no parameter says: hooks, pruning, parametrizations.
     """
@@ -93,8 +94,9 @@ def _fold_into(layer: Any, norm: Any) -> None:
     factor = wide(norm.weight, 1.0) / torch.sqrt(norm.running_var.double() + norm.eps)
     bias = factor * (wide(layer.bias, 0.0) - norm.running_mean.double()) + wide(norm.bias, 0.0)
     by_row = factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    layer.weight = nn.Parameter((by_row * layer.weight.detach().double()).float())
-    layer.bias = nn.Parameter(bias.float())
+    learned = any(p.requires_grad for p in layer.parameters())
+    layer.weight = nn.Parameter((by_row * layer.weight.detach().double()).float(), requires_grad=learned)
+    layer.bias = nn.Parameter(bias.float(), requires_grad=learned)
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
