@@ -5,6 +5,7 @@
 # make test-triton      the fused neuron's GPU kernels, in Triton's interpreter and compiled ahead of time; Linux only
 # make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
 # make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
+# make zoo          train the zoo's models again, and measure them: models/*/model.nir, their cards, README's table
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 TRITON := .venv-triton
 OUT ?= demo_out
 
-.PHONY: help setup demo test test-ci test-long test-triton test-witness test-frameworks lint format types pytest clean
+.PHONY: help setup demo test test-ci test-long test-triton test-witness test-frameworks zoo lint format types pytest clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -65,6 +66,9 @@ test-witness: setup
 test-frameworks: setup
 	$(BIN)/python tests/frameworks/environments.py
 	$(BIN)/pytest -m frameworks tests/frameworks
+
+zoo: setup
+	OMP_NUM_THREADS=1 $(BIN)/python docs/zoo.py
 
 format: setup
 	$(BIN)/ruff check --fix neuro_deploy tests benchmarks docs

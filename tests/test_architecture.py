@@ -24,7 +24,7 @@ FLOORS = (
     ("lower", "train", "backends"),
     ("adapters", "lava_dl"),
     ("comparison", "explain", "report"),
-    ("chip",),
+    ("chip", "zoo"),
     ("proof",),
     ("road",),
     ("demo",),

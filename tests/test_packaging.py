@@ -27,7 +27,8 @@ def test_wheel_holds_only_the_package(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"neuro_deploy", next(t for t in tops if t.endswith(".dist-info"))}
     assert "neuro_deploy/_data/hardware/loihi2.toml" in names
-    assert "neuro_deploy/_data/models/digits_mlp/recipe.toml" in names
+    for file in ("recipe.toml", "model.nir", "card.json", "card.md"):
+        assert f"neuro_deploy/_data/models/digits_mlp/{file}" in names
     assert "neuro_deploy/py.typed" in names
 
 

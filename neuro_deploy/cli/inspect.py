@@ -12,7 +12,7 @@ import typer
 from ..errors import InputError
 from ..program import ChipProgram
 from ..trace import Trace
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, load_any, meant, out
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, load_any, meant, network_file, out
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file."),
+    file: Path = typer.Argument(help="A .nir, .program.h5 or .trace.h5 file, or a model of the zoo."),
     dt: float | None = DT,
     family: str | None = AS,
     reset: str | None = RESET,
@@ -43,6 +43,7 @@ def inspect(
     from ..report.summary import program_summary, trace_summary
     from ..report.tables import program_table, trace_table
 
+    file = network_file(file)
     keep_inputs([file], svg, png)
     content = load_any(file)
     if (svg or png) and not isinstance(content, nir.NIRGraph):

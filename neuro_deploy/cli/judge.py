@@ -114,10 +114,14 @@ def _programs(known: Sequence[ChipProgram]) -> Programs | None:
 
 
 def verify(
-    source: Path = typer.Argument(help="A NIR file."),
-    input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
+    source: Path = typer.Argument(help="A NIR file, or a model of the zoo ('models' lists them)."),
+    input_: Path | None = typer.Option(
+        None, "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,); the zoo's have a test set."
+    ),
     target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
-    lava_samples: int = typer.Option(1000, "--lava-samples", help="Most samples that Lava runs; 0: without Lava."),
+    lava_samples: int | None = typer.Option(
+        None, "--lava-samples", help="Most samples that Lava runs, 1000, of the zoo's models 50; 0: without Lava."
+    ),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     dt: float | None = DT,
     family: str | None = AS,
@@ -138,16 +142,27 @@ def verify(
     integers only approximate it.
 
     Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
+    Or: [bold]neuro_deploy verify digits_mlp[/bold], a model of the zoo on the test set of its data
     """
     from ..report.tables import verdict_table
-    from ..road import verify_graph
+    from ..road import MOST_LAVA_SAMPLES, verify_graph
+    from ..zoo import LAVA_SAMPLES, named
 
-    keep_inputs([source, input_, Path(target), *([calibrate] if calibrate else [])], report)
-    x, label = read_input(input_)
+    model = named(source)
+    file = model.network if model else source
+    if lava_samples is None:
+        lava_samples = LAVA_SAMPLES if model else MOST_LAVA_SAMPLES
+    keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report)
+    if input_:
+        x, label = read_input(input_)
+    elif model:
+        x, label = model.test_input()
+    else:
+        raise InputError(f"{source}: which input?  --input X.npz, with 'input' (T, B, ...) and optionally 'label' (B,)")
     options: dict[str, Any] = {"input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
     if calibrate:
         options["calibrate"] = read_input(calibrate)[0]
-    graph = meant(read_nir(source), dt, family, reset, rounds, discretization)
+    graph = meant(read_nir(file), dt, family, reset, rounds, discretization)
     with bars() as start:
         result = verify_graph(
             graph,

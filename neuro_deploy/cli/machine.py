@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..report.text import percent
 from ..resources import resource_dir
 from ..target import load_target, target_names
 from .show import out, progress, say
@@ -39,21 +43,37 @@ def targets() -> None:
     out.print(table)
 
 
-def models() -> None:
-    """List the models that came with this installation.
+def models(
+    name: str = typer.Argument("", help="A model, to see its card: what was measured of it, and its commands."),
+) -> None:
+    """List the models that came with this installation: trained ones, and recipes to train; or show one's card.
 
-    Example: [bold]neuro_deploy models[/bold], then [bold]neuro_deploy train digits_mlp --out runs/digits[/bold]
+    Example: [bold]neuro_deploy models[/bold], then [bold]neuro_deploy verify digits_mlp[/bold]
+    Or: [bold]neuro_deploy models digits_mlp[/bold], [bold]neuro_deploy train digits_mlp --out runs/digits[/bold]
     """
-    from ..train.recipe import load_recipe, recipe_names
+    from rich.markdown import Markdown
 
-    table = Table("model", "data", "steps", "what it is", "recipe")
-    folder = resource_dir("models")
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        table.add_row(
-            name, recipe.data.name, str(recipe.network.steps), escape(recipe.title), escape(str(folder / name))
-        )
+    from ..zoo import TARGET, zoo, zoo_model
+
+    if name:
+        out.print(Markdown(zoo_model(name).page))
+        return
+    columns = ("float", f"on {TARGET}", "spikes a sample", "cores")
+    table = Table("model", "data", "steps", "what it is", *columns, "model.nir", caption=f"in {resource_dir('models')}")
+    for model in zoo():
+        recipe = model.recipe
+        facts = (model.name, recipe.data.name, str(recipe.network.steps), escape(recipe.title))
+        table.add_row(*facts, *_measured(model.card))
     out.print(table)
+
+
+def _measured(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a card says, as cells; of a model that is not trained here that it is not."""
+    if not card:
+        return ("", "not trained here", "", "", "")
+    accuracy, spikes = card["accuracy"], f"{card['spikes']['sum']:,.0f}"
+    size = f"{card['file']['bytes'] / 1000:,.0f} KB"
+    return percent(accuracy["float"]), percent(accuracy["sim"]), spikes, str(card["fit"]["cores"]), size
 
 
 def doctor() -> None:

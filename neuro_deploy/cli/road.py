@@ -16,7 +16,7 @@ from ..graph import read_graph, read_nir
 from ..neurons.scheme import METADATA
 from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, progress, say
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, network_file, progress, say
 
 PRECISIONS = {"32": "32-true"}
 QUIET_EPOCHS = 10
@@ -131,7 +131,7 @@ def export(
 
 
 def compile_(
-    file: Path = typer.Argument(help="A NIR file."),
+    file: Path = typer.Argument(help="A NIR file, or a model of the zoo ('models' lists them)."),
     out: Path = typer.Option(..., "--out", help="The ChipProgram to write (.program.h5)."),
     target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
     calibrate: Path | None = typer.Option(
@@ -158,6 +158,7 @@ def compile_(
     from ..report.tables import program_table
     from .show import out as console
 
+    file = network_file(file)
     keep_inputs([file, *([calibrate] if calibrate else []), Path(target)], out)
     known = read_input(calibrate)[0] if calibrate else None
     program = lower(

@@ -143,6 +143,17 @@ def keep_inputs(inputs: Sequence[Path], *outputs: Path | None) -> None:
                 raise InputError(f"{out_file}: is an input of this command; choose another path for the output")
 
 
+def network_file(source: Path) -> Path:
+    """The file that a command's argument means: a path, or the network of a model of the zoo that it names.
+
+    Raises: InputError for a bare word that is neither.
+    """
+    from ..zoo import named
+
+    model = named(source)
+    return model.network if model else source
+
+
 def kind_of(path: str | os.PathLike[str]) -> Kind:
     """What a file is, by its content.  Raises: FileError, FormatError."""
     check_readable(Path(path), "a .nir, .program.h5 or .trace.h5 file")
