@@ -37,6 +37,7 @@ _HOMES = {
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
     "compare": "neuro_deploy.comparison",
+    "diagnose": "neuro_deploy.explain",
     "margins": "neuro_deploy.comparison.margins",
     "load_program": "neuro_deploy.program",
     "save_program": "neuro_deploy.program",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError
+    from .explain import diagnose as diagnose
     from .graph import InputRange as InputRange
     from .graph import assume as assume
     from .graph import read_nir as read_nir

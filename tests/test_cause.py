@@ -202,7 +202,9 @@ def test_the_command_tells_the_cause(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert "Connections that add something else" in html.read_text()
     assert cli(["compare", *paths[:2], *programs, "--json"]) == 1
-    cause = json.loads(capsys.readouterr().out)["first"]["cause"]
+    told = json.loads(capsys.readouterr().out)
+    cause = told["first"]["cause"]
+    assert told["diagnosis"]["kind"] == "weight" and "diagnosis: weight: in sim (b): w2" in text
     assert (
         cause["inputs"][0]["synapse"] == "w2" and cause["inputs"][0]["weight_b"] == cause["inputs"][0]["weight_a"] + 3
     )

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from ..errors import InputError
 from ..files import read_input
 from ..graph import read_nir
 from ..program import ChipProgram, load_program
-from ..trace import load_trace
+from ..trace import Trace, load_trace
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out, progress, say
 
 if TYPE_CHECKING:
     from ..comparison.account import Programs
+    from ..explain import Diagnosis
 
 
 def register(app: typer.Typer) -> None:
@@ -61,8 +63,8 @@ def compare(
     """Compare two recorded runs: exit 0 if they are equal, 1 if they differ, 2 on an error.
 
     Two integer or two float runs are compared exactly: the first difference, and with --program the inputs, weights,
-    potentials and thresholds on both sides.  A float against an integer run gives statistics, and with --program
-    whether they decide alike.
+    potentials and thresholds on both sides, and what kind of fault explains it.  A float against an
+    integer run gives statistics, and with --program whether they decide alike.
 
     Example: [bold]neuro_deploy compare sim.trace.h5 lava.trace.h5 --program p.program.h5 --report diff.html[/bold]
     """
@@ -82,14 +84,17 @@ def compare(
             "--label: accuracy is a statistic of a float and an integer run; these two are compared exactly"
         )
     readout = None if exact else next((p.readout for p in known if p.readout and p.readout.readable(one)), None)
+    programs = _programs(known) if exact and one.kind == "integer" else None
     result = judge(
         one,
         other,
         readout=readout,
         labels=read_input(label)[1] if label else None,
-        programs=_programs(known) if exact and one.kind == "integer" else None,
+        programs=programs,
         distances=distances,
     )
+    found, notes = (None, ()) if programs is None or result.first is None else _diagnosis(one, other, programs)
+    result = replace(result, notes=(*result.notes, *notes))
     if report:
         commands = {"command": f"neuro_deploy compare {a} {b}"}
         write_report(
@@ -102,10 +107,21 @@ def compare(
             provenance=commands | versions(),
         )
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=2))
+        typer.echo(json.dumps(result.to_dict() | ({"diagnosis": found.to_dict()} if found else {}), indent=2))
     else:
         out.print(comparison_table(result))
     raise typer.Exit(result.exit_code)
+
+
+def _diagnosis(a: Trace, b: Trace, programs: Programs) -> tuple[Diagnosis | None, tuple[str, ...]]:
+    """What is wrong with the second run, and the note that says so."""
+    from ..explain import diagnose
+
+    try:
+        found = diagnose(a, b, programs)
+    except InputError as error:
+        return None, (f"no diagnosis: {error}",)
+    return found, (f"diagnosis: {found.kind + ': ' if found.kind else ''}{found.sentence}",)
 
 
 def _programs(known: Sequence[ChipProgram]) -> Programs | None:
