@@ -96,6 +96,12 @@ def choices(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record])
     return {"best": best, "equal": equal}
 
 
+def tested(workload: Workload, arms: Sequence[Arm], trials: Sequence[Record | None]) -> list[Job]:
+    """The jobs on the test set of what was chosen for each arm."""
+    pairs = [(arm, trial["setting"]) for arm, trial in zip(arms, trials, strict=True) if trial]
+    return [Job(workload, arm, setting, seed, TEST) for arm, setting in pairs for seed in workload.seeds]
+
+
 def campaign(
     workloads: Sequence[Workload],
     arms: Sequence[Arm],
@@ -106,7 +112,7 @@ def campaign(
     study: bool = False,
     on_run: Told = lambda *_: None,
 ) -> dict[str, Record]:
-    """Run what has no line yet; all lines, by key.
+    """Run what has no line yet; all lines, by key.  First the best trials of all workloads, then those at equal spikes.
 
     study: the study in place of search and test.   Raises: NeuroDeployError.
     """
@@ -114,22 +120,15 @@ def campaign(
     done = read_results(results)
     with runner(processes, folder) as run, results.open("a", encoding="utf-8") as stream:
         go = partial(complete, done=done, run=run, stream=stream, on_run=on_run)
-        for workload in workloads:
-            if study:
-                go(study_jobs(workload))
-                continue
+        for workload in workloads if study else ():
+            go(study_jobs(workload))
+        for workload in () if study else workloads:
             go(searched(workload, arms))
+            go(tested(workload, arms, choices(workload, arms, done)["best"]))
+        for workload in () if study else workloads:
             best = choices(workload, arms, done)["best"]
             go([job for arm, record in zip(arms, best, strict=True) for job in swept(workload, arm, record)])
-            picks = [pair for taken in choices(workload, arms, done).values() for pair in zip(arms, taken, strict=True)]
-            go(
-                [
-                    Job(workload, arm, trial["setting"], seed, TEST)
-                    for arm, trial in picks
-                    if trial
-                    for seed in workload.seeds
-                ]
-            )
+            go(tested(workload, arms, choices(workload, arms, done)["equal"]))
     return done
 
 
