@@ -56,6 +56,8 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from neuro_deploy.errors import InputError, NeuroDeployError
 
 RESULTS = Path(__file__).resolve().parent / "results"
+FURTHER = (2.8, 4.0)
+"""Larger thresholds, as factors, for arms that have still too many spikes with those of their workload."""
 RUNS, STUDIED = "ablation.jsonl", "ablation_study.jsonl"
 
 
@@ -65,19 +67,34 @@ def searched(workload: Workload, arms: Sequence[Arm]) -> list[Job]:
     return [Job(workload, arm, drawn(workload, arm, trial), SEARCH_SEED, SEARCH) for trial, arm in pairs]
 
 
-def swept(workload: Workload, arm: Arm, best: Record | None) -> list[Job]:
-    """The jobs that look for fewer spikes: an arm's best trial with larger thresholds."""
-    if not best:
-        return []
-    settings = [{**best["setting"], THETA: round(best["setting"][THETA] * factor, 4)} for factor in workload.factors]
-    return [Job(workload, arm, setting, SEARCH_SEED, SEARCH) for setting in settings]
-
-
 def chosen(jobs: Sequence[Job], done: Mapping[str, Record], limit: float = math.inf) -> Record | None:
     """The best of these runs with at most `limit` spikes a sample; of equally good ones that with fewer spikes."""
     found = [done[key] for job in jobs if (key := key_of(job.known)) in done]
     fit = [record for record in found if record["spikes"] <= limit and not record["error"]]
     return max(fit, key=lambda record: (record["accuracy"], -record["spikes"]), default=None)
+
+
+def ran(jobs: Sequence[Job], done: Mapping[str, Record]) -> bool:
+    """True if all of these have their lines."""
+    return all(key_of(job.known) in done for job in jobs)
+
+
+def swept(workload: Workload, arm: Arm, done: Mapping[str, Record], limit: float) -> list[Job]:
+    """The jobs that look for runs with at most `limit` spikes a sample: an arm's best trial with larger thresholds.
+
+    All of the workload's factors, and of FURTHER one after the other until a run fits.
+    """
+    tried = searched(workload, [arm])
+    best = chosen(tried, done)
+    if not best:
+        return []
+    jobs: list[Job] = []
+    for factor in (*workload.factors, *FURTHER):
+        if len(jobs) >= len(workload.factors) and (not ran(jobs, done) or chosen([*tried, *jobs], done, limit)):
+            break
+        setting = {**best["setting"], THETA: round(best["setting"][THETA] * factor, 4)}
+        jobs.append(Job(workload, arm, setting, SEARCH_SEED, SEARCH))
+    return jobs
 
 
 def choices(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record]) -> dict[str, list[Any]]:
@@ -88,12 +105,16 @@ def choices(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record])
     tried = [searched(workload, [arm]) for arm in arms]
     best = [chosen(jobs, done) for jobs in tried]
     limit = best[0]["spikes"] if best[0] else -1.0
-    lower = [swept(workload, arm, record) for arm, record in zip(arms, best, strict=True)]
-    equal = [
-        chosen([*jobs, *more], done, limit) if all(key_of(job.known) in done for job in more) else None
-        for jobs, more in zip(tried, lower, strict=True)
-    ]
-    return {"best": best, "equal": equal}
+    lower = [swept(workload, arm, done, limit) for arm in arms]
+    pairs = zip(tried, lower, strict=True)
+    return {"best": best, "equal": [chosen([*a, *b], done, limit) if ran(b, done) else None for a, b in pairs]}
+
+
+def lowered(workload: Workload, arms: Sequence[Arm], done: Mapping[str, Record]) -> list[Job]:
+    """The jobs with larger thresholds that are to be run next."""
+    first = chosen(searched(workload, arms[:1]), done)
+    jobs = [job for arm in arms for job in swept(workload, arm, done, first["spikes"] if first else -1.0)]
+    return [job for job in jobs if key_of(job.known) not in done]
 
 
 def tested(workload: Workload, arms: Sequence[Arm], trials: Sequence[Record | None]) -> list[Job]:
@@ -126,8 +147,8 @@ def campaign(
             go(searched(workload, arms))
             go(tested(workload, arms, choices(workload, arms, done)["best"]))
         for workload in () if study else workloads:
-            best = choices(workload, arms, done)["best"]
-            go([job for arm, record in zip(arms, best, strict=True) for job in swept(workload, arm, record)])
+            while jobs := lowered(workload, arms, done):
+                go(jobs)
             go(tested(workload, arms, choices(workload, arms, done)["equal"]))
     return done
 

@@ -135,14 +135,26 @@ def test_the_choice_at_equal_spikes(modules: list[Any]) -> None:
     assert [r["spikes"] for r in picked["best"]] == [35.0, 40.0]
     assert picked["equal"] == [None, None], "larger thresholds are not tried yet"
     first = picked["best"][1]["setting"][ablation.THETA]
-    lower = [ablation.swept(workload, arm, record) for arm, record in zip(arms, picked["best"], strict=True)]
+    lower = [ablation.swept(workload, arm, done, 35.0) for arm in arms]
     assert [job.setting[ablation.THETA] for job in lower[1]] == pytest.approx([1.4 * first, 2 * first])
+    assert ablation.lowered(workload, arms, done) == [*lower[0], *lower[1]]
     for job in (*lower[0], *lower[1]):
         done[ablation.key_of(job.known)] = {**job.known, "accuracy": 0.3, "spikes": 5.0, "error": ""}
     assert [r["spikes"] for r in ablation.choices(workload, arms, done)["equal"]] == [35.0, 30.0]
     done[ablation.key_of(lower[1][1].known)] |= {"accuracy": 0.92, "spikes": 35.0}
     picked = ablation.choices(workload, arms, done)
     assert [r["accuracy"] for r in picked["best"]] == [0.9, 0.95] and picked["equal"][1]["accuracy"] == 0.92
+    assert ablation.lowered(workload, arms, done) == []
+    for factor in (2.8, 4.0):
+        job = ablation.swept(workload, arms[1], done, 4.0)[-1]
+        assert job.setting[ablation.THETA] == pytest.approx(factor * first, abs=1e-4), "until one has few enough"
+        done[ablation.key_of(job.known)] = {
+            **job.known,
+            "accuracy": 0.2,
+            "spikes": 4.5 if factor < 4 else 3.0,
+            "error": "",
+        }
+    assert len(ablation.swept(workload, arms[1], done, 4.0)) == 4 == len(ablation.swept(workload, arms[1], done, 2.0))
     few = ablation.choices(workload, arms, dict(list(done.items())[:2]))
     assert few["equal"][1] is None
 
