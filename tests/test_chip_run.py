@@ -86,6 +86,8 @@ def test_it_is_about_as_good_as_the_float_network(floats: Path, trained: Path) -
     assert after[-1]["loss"] < after[0]["loss"] and len(after) == 3
     assert after[-1]["clips"] == after[-1]["wraps"] == 0 and after[-1]["rates"].keys() == {"cf1", "cf2", "cf3"}
     assert after[0]["alpha"] != after[-1]["alpha"]
+    for name, seen in after[-1]["potentials"].items():
+        assert sum(n > 0 for n in seen["counts"]) > 10, name
 
 
 @pytest.mark.parametrize("batch", [5, BATCHES // 3, BATCHES - 1], ids=lambda b: f"batch {b}")

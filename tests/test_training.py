@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from neuro_deploy.errors import InputError, TrainingError
 from neuro_deploy.neurons.torch import observe
-from neuro_deploy.train import Result, load_run, train
+from neuro_deploy.train import Result, load_run, seen, train
 from neuro_deploy.train.losses import decide
 from neuro_deploy.train.processes import accelerator
 from neuro_deploy.train.session import schedule
@@ -67,9 +68,28 @@ def test_a_run_learns_and_leaves_its_files(tmp_path: Path) -> None:
     assert [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] == epochs
     assert epochs[0]["rates"].keys() == epochs[0]["alpha"].keys() == {"cf1", "cf2", "cf3"}
     assert len(epochs[0]["alpha"]["cf1"]) == 3 and epochs[0]["alpha"] != epochs[-1]["alpha"]
-    assert list((out / "tensorboard").iterdir())
+    curves = EventAccumulator(str(out / "tensorboard"), size_guidance={"histograms": 0}).Reload()
+    assert [event.step for event in curves.Scalars("gradient/fc1.weight")] == list(range(1, 9))
+    assert curves.Scalars("balance/cf2")[7].value == pytest.approx(epochs[7]["potentials"]["cf2"]["balance"])
+    assert curves.Histograms("h/cf1")[7].histogram_value.bucket == epochs[7]["potentials"]["cf1"]["counts"]
     summary = json.loads((out / "run.json").read_text())
     assert summary["finished"] and summary["metrics"] == epochs[-1] and "torch" in summary["versions"]
+
+
+def test_what_a_run_shows_is_what_its_network_does(finished: Path) -> None:
+    run = load_run(finished)
+    x, _ = run.data.test_input(run.recipe.network.steps)
+    with torch.no_grad(), observe(run.model) as states:
+        run.model(torch.from_numpy(x[:, : seen.SAMPLES]))
+    for name, found in run.metrics["potentials"].items():
+        h = states[name].h.double().numpy()
+        theta = dict(run.model.named_modules())[name].theta.item()
+        assert (found["low"], found["high"]) == pytest.approx((-2 * theta, 4 * theta))
+        counts, _ = np.histogram(h.clip(found["low"], found["high"]), seen.BINS, (found["low"], found["high"]))
+        assert abs(counts - np.array(found["counts"])).sum() <= 4  # h on the border of a bin, in float32
+        assert found["balance"] == pytest.approx(h.sum() / abs(h).sum()) and found["balance"] != 0
+    assert run.metrics["gradients"].keys() == {n for n, p in run.model.named_parameters() if p.requires_grad}
+    assert all(norm > 0 for norm in run.metrics["gradients"].values())
 
 
 def test_load_run_gives_what_was_measured(finished: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,15 @@ CHECKPOINT_SECONDS = 60.0
 
 def quiet(*args: Any) -> None:
     """A callback that does nothing."""
+
+
+def _histogram(curves: Any, name: str, seen: Mapping[str, Any], epoch: int) -> None:
+    """A histogram of which only the counts are known; its sums are those of the middles of the bins."""
+    counts, width = seen["counts"], (seen["high"] - seen["low"]) / len(seen["counts"])
+    limits = [seen["low"] + width * (i + 1) for i in range(len(counts))]
+    middles = [limit - width / 2 for limit in limits]
+    sums = [sum(n * m**power for n, m in zip(counts, middles, strict=True)) for power in (1, 2)]
+    curves.add_histogram_raw(name, seen["low"], seen["high"], sum(counts), *sums, limits, counts, epoch)
 
 
 class Desk:
@@ -107,6 +116,11 @@ class Desk:
         for name, alpha in metrics["alpha"].items():
             for t, value in enumerate(alpha):
                 self._curves.add_scalar(f"alpha/{name}/{t}", value, epoch)
+        for name, seen in metrics.get("potentials", {}).items():
+            self._curves.add_scalar(f"balance/{name}", seen["balance"], epoch)
+            _histogram(self._curves, f"h/{name}", seen, epoch)
+        for name, norm in metrics.get("gradients", {}).items():
+            self._curves.add_scalar(f"gradient/{name}", norm, epoch)
 
     def close(self, session: Session, position: Position) -> None:
         """At the end: the weights, and that the run is whole."""

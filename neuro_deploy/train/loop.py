@@ -186,22 +186,24 @@ def _epoch(session: Session, position: Position, seed: Callable[[int, int], None
     """Train for an epoch, then measure.  Raises: TrainingError if the loss or a weight is not finite."""
     begin, epoch = time.perf_counter() - position.seconds, len(position.history) + 1
     try:
-        loss, accuracy = train_epoch(session, position, seed, partial(desk.stepped, session))
+        loss, accuracy, norms = train_epoch(session, position, seed, partial(desk.stepped, session))
     except (RuntimeError, ValueError) as error:  # torch's own: out of memory, one value per channel, a wrong shape
         raise TrainingError(f"epoch {epoch}: {str(error).splitlines()[0]}") from error
     bad = not_finite(session.model) or ([] if math.isfinite(loss) else ["the loss"])
     if bad:
         raise TrainingError(f"epoch {epoch}: NaN or infinity in {', '.join(bad)}; {REMEDY}")
     steps = session.recipe.network.steps
-    test_accuracy, rates, events = evaluate(session.model, session.data, steps, session.processes)
+    measured = evaluate(session.model, session.data, steps, session.processes)
     return {
         "epoch": epoch,
         "loss": loss,
         "train_accuracy": accuracy,
-        "test_accuracy": test_accuracy,
+        "test_accuracy": measured.accuracy,
         "lr": session.optimizer.param_groups[0]["lr"],
-        "rates": rates,
+        "rates": dict(measured.rates),
         "alpha": {name: module.alpha.tolist() for name, module in firing(session.model).items()},
+        "potentials": dict(measured.potentials),
+        "gradients": dict(norms),
         "seconds": time.perf_counter() - begin,
-        **events,
+        **measured.events,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from .chip import Chip, ChipPopulation, ChipStates
 from .datasets import Dataset
 from .losses import balance_of, decide, rate_cross_entropy
 from .processes import Processes, split, total
+from .seen import SAMPLES, gradient_norms, level_of, potentials
 from .session import Position, Session, order, schedule
 
 EVALUATION_BATCH = 1024
@@ -51,9 +52,10 @@ def _run(
 
 def train_epoch(
     session: Session, position: Position, seed: Callable[[int, int], None], stepped: Stepped
-) -> tuple[float, float]:
-    """One pass over the training set, or what is left of it; mean loss and accuracy as seen on the way.
+) -> tuple[float, float, Mapping[str, float]]:
+    """One pass over the training set, or what is left of it.
 
+    Returns mean loss and accuracy as seen on the way, and the norms of the last step's gradients.
     seed: called with (epoch, step) before each step.
     """
     settings, epoch = session.recipe.training, len(position.history) + 1
@@ -70,12 +72,14 @@ def train_epoch(
         seed(epoch, step)
         session.stepper.zero_grad()
         totals = totals + gradients(session, x, y, steps[step])
+        norms = gradient_norms(session.model, session.scale()) if step + 1 == len(steps) else {}
         session.stepper.step()
-        position = replace(position, step=step + 1, totals=totals, seconds=before + time.perf_counter() - begin)
+        spent = before + time.perf_counter() - begin
+        position = replace(position, step=step + 1, totals=totals, norms=norms, seconds=spent)
         passed = (epoch - 1) * len(batches) + min(len(batches), (step + 1) * settings.accumulate)
         stepped(position, passed, settings.epochs * len(batches))
     loss, hits = totals.tolist()
-    return loss / len(x), hits / len(x)
+    return loss / len(x), hits / len(x), position.norms
 
 
 def gradients(session: Session, x: Tensor, y: Tensor, batches: Sequence[Tensor]) -> Tensor:
@@ -157,36 +161,60 @@ def _sort_buckets(session: Session) -> None:
     session.model.load_state_dict(kept)
 
 
-def evaluate(
-    model: nn.Module, data: Dataset, steps: int, processes: Processes
-) -> tuple[float, dict[str, float], dict[str, int]]:
-    """Test accuracy, [0, 1], and mean |spikes| a neuron and step of each population; leaves the model in eval mode.
+@dataclass(frozen=True)
+class Measured:
+    """Of a test set: accuracy, [0, 1]; of each population that fires rates, mean |spikes| a neuron and step, and
+    potentials (see `seen.potentials`) on the first samples.
 
-    Of a network in a chip's arithmetic also how often registers clipped or wrapped, and how many neurons' weights act
-    scaled back (see `Chip`).  Processes share the test set; the result does not depend on how many they are.
+    events: of a network in a chip's arithmetic, how often registers clipped or wrapped, and how many neurons' weights
+    act scaled back (see `Chip`).
+    """
+
+    accuracy: float
+    rates: Mapping[str, float]
+    events: Mapping[str, int]
+    potentials: Mapping[str, Any]
+
+
+def evaluate(model: nn.Module, data: Dataset, steps: int, processes: Processes) -> Measured:
+    """Measure on the test set, which processes share; the result does not depend on how many they are.
+
+    Leaves the model in eval mode.
     """
     model.eval()
     x, y = torch.tensor(data.test_x), torch.tensor(data.test_y)
     parts = list(zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True))
-    mine = {i: _measure(model, data, *parts[i], steps) for i in range(processes.rank, len(parts), processes.count)}
+    mine = {
+        i: _measure(model, data, *parts[i], steps, look=i == 0)
+        for i in range(processes.rank, len(parts), processes.count)
+    }
     found = {i: measured for each in processes.gather(mine) for i, measured in each.items()}
     hits, sums, events = 0, dict[str, float](), dict[str, int]()
     if isinstance(model, Chip):
         events = {"clips": 0, "wraps": 0, "scaled_back": model.scaled_back()}
     for i in range(len(parts)):
-        hit, spikes, counted = found[i]
-        hits += hit
-        for name, value in spikes.items():
+        part = found[i]
+        hits += part.hits
+        for name, value in part.spikes.items():
             sums[name] = sums.get(name, 0.0) + value
-        for name, count in counted.items():
+        for name, count in part.events.items():
             events[name] += count
-    return hits / len(x), {name: value / len(x) for name, value in sums.items()}, events
+    rates = {name: value / len(x) for name, value in sums.items()}
+    return Measured(hits / len(x), rates, events, found[0].potentials)
 
 
-def _measure(
-    model: nn.Module, data: Dataset, x: Tensor, y: Tensor, steps: int
-) -> tuple[int, dict[str, float], dict[str, int]]:
-    """Of some samples: right decisions, summed mean |spikes| of each population, and clips and wraps."""
+@dataclass(frozen=True)
+class _Part:
+    """Of some samples: right decisions, summed mean |spikes| of each population, clips and wraps; see Measured."""
+
+    hits: int
+    spikes: Mapping[str, float]
+    events: Mapping[str, int]
+    potentials: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _measure(model: nn.Module, data: Dataset, x: Tensor, y: Tensor, steps: int, look: bool) -> _Part:
+    """look: at potentials as well."""
     device = next(model.parameters()).device
     with torch.no_grad():
         sent, states = _run(model, model, data.shown(x.to(device), steps))
@@ -196,4 +224,9 @@ def _measure(
         if isinstance(state, ChipStates):
             events["clips"] += int(state.clips)
             events["wraps"] += int(state.wraps) + int(state.overflows)
-    return int((decide(sent).cpu() == y).sum()), spikes, events
+    seen = {}
+    for name, population in firing(model).items() if look else ():
+        state = states[name]
+        h = state.level if isinstance(state, ChipStates) else state.h
+        seen[name] = potentials(h[:, :SAMPLES], *level_of(population))
+    return _Part(int((decide(sent).cpu() == y).sum()), spikes, events, seen)

@@ -54,7 +54,8 @@ PACKAGES = ("torch", "numpy", "lightning-fabric", "scikit-learn")
 CHECKPOINT_KEYS = ("recipe", "epoch", "model", "optimizer", "history")
 
 Metrics = Mapping[str, Any]
-"""What was measured in an epoch: epoch, loss, train_accuracy, test_accuracy, lr, rates, alpha, seconds."""
+"""What was measured in an epoch: epoch, loss, train_accuracy, test_accuracy, lr, rates, alpha, potentials (see
+`seen.potentials`), gradients (norms, of the last step), seconds."""
 
 
 @dataclass(frozen=True, eq=False)

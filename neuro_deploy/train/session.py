@@ -45,19 +45,24 @@ class Session:
     stepper: Any
     rates: tuple[float, ...]
 
+    def scale(self) -> float:
+        """What gradients are multiplied by, because of half precision."""
+        return float(self.fabric.strategy.precision.state_dict().get("scale", 1.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Position:
     """Where a run is.  history: of the epochs that are done.
 
     step: steps of the optimizer done in the epoch under way.   totals: of these, the sums over samples of the loss and
-    of right decisions, float32 (2,).   seconds: what they took.
+    of right decisions, float32 (2,).   seconds: what they took.   norms: of gradients, after an epoch's last step.
     """
 
     history: tuple[Metrics, ...] = ()
     step: int = 0
     totals: Tensor = field(default_factory=lambda: torch.zeros(2))
     seconds: float = 0.0
+    norms: Mapping[str, float] = field(default_factory=dict)
 
 
 def start(recipe: Recipe, data: Dataset, processes: Processes, model: nn.Module) -> Session:
@@ -117,6 +122,7 @@ def save(session: Session, out: Path, position: Position) -> None:
         "step": position.step,
         "totals": position.totals.cpu(),
         "seconds": position.seconds,
+        "norms": dict(position.norms),
         "model": session.model.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "scaler": session.fabric.strategy.precision.state_dict(),
@@ -133,7 +139,7 @@ def restore(session: Session, checkpoint: Mapping[str, Any], path: Path) -> Posi
         session.fabric.strategy.precision.load_state_dict(checkpoint.get("scaler", {}))
         totals = checkpoint.get("totals", torch.zeros(2)).to(session.fabric.device)
         step, seconds = int(checkpoint.get("step", 0)), float(checkpoint.get("seconds", 0.0))
-        return Position(tuple(checkpoint["history"]), step, totals, seconds)
+        return Position(tuple(checkpoint["history"]), step, totals, seconds, checkpoint.get("norms", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path}: the optimizer's state does not fit ({error}); train again") from error
 

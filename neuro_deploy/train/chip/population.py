@@ -97,6 +97,14 @@ class ChipPopulation(nn.Module):
             self.kind, params, self.registers, self.size, self.surrogate, self.detach_reset, fires=self.fires
         )
 
+    def threshold(self) -> tuple[float, int]:
+        """The largest threshold, in float units, and the most rounds through it.  Only of what fires."""
+        levels = spec(self.kind).levels(
+            {n: self.get_buffer(f"q_{n}").cpu().numpy() for n in self.names}, self.registers
+        )
+        assert levels is not None
+        return float((self.size.cpu().numpy() * levels.theta).max()), int(np.max(levels.rounds))
+
     @property
     def alpha(self) -> Tensor:
         """The surrogate's sharpness, > 0, (T,) or (1,): softplus(raw_alpha)."""
