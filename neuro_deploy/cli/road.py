@@ -17,6 +17,7 @@ from ..neurons.scheme import METADATA
 from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, network_file, progress, say
+from .training import live
 
 PRECISIONS = {"32": "32-true"}
 QUIET_EPOCHS = 10
@@ -76,9 +77,12 @@ def train(
         *([f'training.precision="{PRECISIONS.get(precision, precision)}"'] if precision else []),
         *([f"training.accumulate={accumulate}"] if accumulate is not None else []),
     ]
+    history: list[Mapping[str, Any]] = []
     with dismiss(), progress(f"training {recipe}") as update:
 
         def note(metrics: Mapping[str, Any]) -> None:
+            history.append(metrics)
+            update.beneath(live(history, err.options.ascii_only))
             text = f"loss {metrics['loss']:.3f}, test accuracy {metrics['test_accuracy']:.1%}"
             update.note(text)
             if not err.is_terminal and metrics["epoch"] % QUIET_EPOCHS == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import h5py
 import nir
 import numpy as np
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -102,10 +102,21 @@ def say(message: str) -> None:
     out.print(message, highlight=False, soft_wrap=True)
 
 
-class Bar:
-    """A progress bar: call it with (done, total); `note` adds a few words."""
+class _Shown(Progress):
+    """A progress bar with something beneath it."""
 
-    def __init__(self, shown: Progress, title: str) -> None:
+    beneath: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.beneath is not None:
+            yield self.beneath
+
+
+class Bar:
+    """A progress bar: call it with (done, total); `note` adds a few words, `beneath` a table."""
+
+    def __init__(self, shown: _Shown, title: str) -> None:
         self._shown, self._title = shown, escape(title)
         self._task = shown.add_task(self._title, total=None)
 
@@ -115,6 +126,10 @@ class Bar:
     def note(self, text: str) -> None:
         """Show `text` behind the title."""
         self._shown.update(self._task, description=f"{self._title}: {escape(text)}")
+
+    def beneath(self, what: RenderableType) -> None:
+        """Show `what` under the bar, in place of what was there."""
+        self._shown.beneath = what
 
 
 @contextlib.contextmanager
@@ -127,7 +142,7 @@ def progress(title: str) -> Iterator[Bar]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with _Shown(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield Bar(bar, title)
 
 
