@@ -39,6 +39,7 @@ _HOMES = {
     "compare": "neuro_deploy.comparison",
     "diagnose": "neuro_deploy.explain",
     "margins": "neuro_deploy.comparison.margins",
+    "estimate": "neuro_deploy.estimates",
     "load_program": "neuro_deploy.program",
     "save_program": "neuro_deploy.program",
     "load_trace": "neuro_deploy.trace",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError
+    from .estimates import estimate as estimate
     from .explain import diagnose as diagnose
     from .graph import InputRange as InputRange
     from .graph import assume as assume

@@ -16,6 +16,7 @@ from .backends import simulate
 from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
 from .errors import InputError, RecipeError
+from .estimates import Estimate, estimate
 from .files import NetworkInput, join_inputs, write_npz
 from .graph import read_graph
 from .graph.misread import Misreading
@@ -23,6 +24,7 @@ from .lower import compile
 from .neurons import spec
 from .program import ChipProgram
 from .resources import versions
+from .target import load_target
 from .trace import Trace
 
 MOST_LAVA_SAMPLES = 1000
@@ -84,7 +86,7 @@ class Exported:
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Everything that `verify` made."""
+    """Everything that `verify` made.  estimate: of the chip's energy and time; None if the target has no costs."""
 
     program: ChipProgram
     reference: Trace
@@ -92,6 +94,7 @@ class Verified:
     lava: Trace | None
     verdict: Verdict
     stages: Sequence[tuple[str, float]]
+    estimate: Estimate | None = None
 
 
 def train_run(
@@ -241,7 +244,10 @@ def verify_graph(
             witnesses=_witnesses(lava),
             silent=[p.name for p in program.populations if spec(p.kind).spike_range(p.params) == (0, 0)],
         )
-    return Verified(program, reference, sim, lava, verdict, clock.stages)
+    chip = load_target(target)
+    with clock.stage("estimate"):
+        estimated = estimate(program, sim, chip) if chip.costs else None
+    return Verified(program, reference, sim, lava, verdict, clock.stages, estimated)
 
 
 def _witnesses(lava: Trace | None) -> dict[str, str]:
@@ -263,5 +269,6 @@ def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> 
         b=other,
         program=result.program,
         stages=result.stages,
+        estimate=result.estimate,
         provenance={"command": command, "target": result.program.target, **versions()},
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -106,8 +108,104 @@ class CoreLimits(_Strict):
     synapses_per_chip: Sourced[int]
 
 
+class SourcedRange(_Strict):
+    """A lowest and a highest published value.
+
+    source, high_source: keys of `[sources]`, of both values or of either ("": the same).
+    """
+
+    low: float = Field(ge=0)
+    high: float
+    source: str
+    high_source: str = ""
+    note: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The keys that it cites."""
+        return tuple(dict.fromkeys(filter(None, (self.source, self.high_source))))
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> SourcedRange:
+        if not self.low <= self.high < math.inf:
+            raise ValueError(f"low {self.low:g} and high {self.high:g} are no range")
+        return self
+
+
+class MeshCosts(_Strict):
+    """Where cores lie: tiles of so many cores, in a grid of columns x rows on a chip."""
+
+    cores_per_tile: Sourced[int]
+    columns: Sourced[int]
+    rows: Sourced[int]
+
+    @model_validator(mode="after")
+    def _has_tiles(self) -> MeshCosts:
+        if empty := [name for name, entry in self if entry.value < 1]:
+            raise ValueError(f"{', '.join(empty)} must be at least 1")
+        return self
+
+
+class EnergyCosts(_Strict):
+    """Energies in pJ.
+
+    synaptic_op: a weight added for a spike.   neuron_update: a neuron's step, whatever happens in it.
+    neuron_active, spike: what a step takes beyond that if the neuron is active, and if it fires.
+    message: a spike to one core.
+    hop_east_west, hop_north_south: a message from one tile to the next.
+    """
+
+    synaptic_op: SourcedRange
+    neuron_update: SourcedRange
+    neuron_active: SourcedRange
+    spike: SourcedRange
+    message: SourcedRange
+    hop_east_west: SourcedRange
+    hop_north_south: SourcedRange
+
+
+class TimeCosts(_Strict):
+    """Times in ns; as `EnergyCosts`, and:
+
+    message_out, message_in: a message on the core that sends it and on the one that gets it.
+    barrier_tile, barrier_chip: the end of a step, where one tile is in use, and where a whole chip is.
+    """
+
+    synaptic_op: SourcedRange
+    neuron_update: SourcedRange
+    neuron_active: SourcedRange
+    spike: SourcedRange
+    message_out: SourcedRange
+    message_in: SourcedRange
+    hop_east_west: SourcedRange
+    hop_north_south: SourcedRange
+    barrier_tile: SourcedRange
+    barrier_chip: SourcedRange
+
+
+class Costs(_Strict):
+    """What operations cost, for estimates (`neuro_deploy.estimates`).
+
+    basis: one sentence on what the numbers are, shown with every estimate.
+    graded: "once" if a spike of value k is one message and one operation a synapse, "each" if it is k of them.
+    """
+
+    basis: str
+    graded: Sourced[Literal["once", "each"]]
+    mesh: MeshCosts
+    energy: EnergyCosts
+    time: TimeCosts
+
+    @property
+    def entries(self) -> Iterator[tuple[str, Sourced[Any] | SourcedRange]]:
+        """Name and value of every number."""
+        yield "costs.graded", self.graded
+        for name in ("mesh", "energy", "time"):
+            yield from ((f"costs.{name}.{key}", entry) for key, entry in getattr(self, name))
+
+
 class Target(_Strict):
-    """A hardware target.  `sources` maps a key to a citation."""
+    """A hardware target.  `sources` maps a key to a citation.   costs: without them nothing can be estimated."""
 
     schema_version: Literal[1] = Field(alias="schema")
     name: str
@@ -122,6 +220,7 @@ class Target(_Strict):
     bias: BiasLimits
     neuron: NeuronLimits
     core: CoreLimits
+    costs: Costs | None = None
 
     @property
     def registers(self) -> Registers:
@@ -150,6 +249,10 @@ class Target(_Strict):
             for field, entry in group:
                 if entry.source not in self.sources:
                     raise ValueError(f"{field}: source '{entry.source}' is not in [sources]")
+        for field, cost in self.costs.entries if self.costs else ():
+            for source in cost.sources if isinstance(cost, SourcedRange) else (cost.source,):
+                if source not in self.sources:
+                    raise ValueError(f"{field}: source '{source}' is not in [sources]")
         return self
 
 

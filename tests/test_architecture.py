@@ -22,7 +22,7 @@ FLOORS = (
     ("engine",),
     ("graph",),
     ("lower", "train", "backends"),
-    ("adapters", "lava_dl"),
+    ("adapters", "lava_dl", "estimates"),
     ("comparison", "explain", "report"),
     ("chip", "zoo"),
     ("proof",),

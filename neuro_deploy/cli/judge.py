@@ -155,11 +155,12 @@ def verify(
 
     PASSED, exit 0: sim and Lava agree in every spike and state.  FAILED, exit 1: they do not.  NOT JUDGED: you asked
     for no Lava samples (exit 0), or not one neuron fired (exit 1).  The float network is compared by statistics, since
-    integers only approximate it.
+    integers only approximate it.  Energy and time on the chip are estimates, counted from the spikes of sim.
 
     Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
     Or: [bold]neuro_deploy verify digits_mlp[/bold], a model of the zoo on the test set of its data
     """
+    from ..report.estimate_table import estimate_table
     from ..report.tables import verdict_table
     from ..road import MOST_LAVA_SAMPLES, verify_graph
     from ..zoo import LAVA_SAMPLES, named
@@ -208,9 +209,13 @@ def verify(
     program = result.program
     if as_json:
         made = {"digest": program.digest, "max_steps": program.max_steps, "read_as": program.report["scheme"]}
-        typer.echo(json.dumps({**result.verdict.to_dict(), "program": made}, indent=2))
+        estimated = result.estimate.to_dict() if result.estimate else None
+        typer.echo(json.dumps({**result.verdict.to_dict(), "program": made, "estimate": estimated}, indent=2))
     else:
         out.print(verdict_table(result.verdict))
+        if result.estimate:
+            out.print()
+            out.print(estimate_table(result.estimate))
         same = f"'compile --max-steps {program.max_steps}' makes the same"
         say(f"program {program.digest[:12]}, for runs of {program.max_steps} steps, as the input has: {same}")
         if report:

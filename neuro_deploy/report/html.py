@@ -13,10 +13,12 @@ from markupsafe import Markup
 from ..comparison import Comparison, Verdict, input_names
 from ..comparison.runs import run_names
 from ..errors import InputError
+from ..estimates import Estimate
 from ..files import write_text
 from ..program import ChipProgram
 from ..trace import Trace
 from .cause_table import account_rows
+from .estimate_table import COLUMNS, benchmark_rows, layer_rows, remarks, summary_rows
 from .text import NONE, number, percent, shape_text
 from .views import Runs, view
 
@@ -30,16 +32,19 @@ def write_report(
     b: Trace,
     program: ChipProgram | None = None,
     stages: Sequence[tuple[str, float]] = (),
+    estimate: Estimate | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> None:
     """Write a self-contained HTML report of two runs, atomically; the same arguments give the same bytes.
 
     result: what `compare(a, b)` or `judge` found.   a, b: the runs that are drawn.
     program: for the thresholds and the facts about it.   stages: (name, seconds).
+    estimate: of energy and time on the chip.
     provenance: versions, commands and whatever else a reader needs to repeat it (mappings may nest).
     Raises: FileError; InputError if the verdict holds no comparison of a and b.
     """
-    write_text(path, render(title, result, Runs(a, b, _main(result, a, b), program), stages, provenance or {}))
+    runs = Runs(a, b, _main(result, a, b), program)
+    write_text(path, render(title, result, runs, stages, provenance or {}, estimate))
 
 
 def _main(result: Comparison | Verdict, a: Trace, b: Trace) -> Comparison:
@@ -63,6 +68,7 @@ def render(
     runs: Runs,
     stages: Sequence[tuple[str, float]],
     provenance: Mapping[str, object],
+    estimate: Estimate | None = None,
 ) -> str:
     """The report's text."""
     folder = files(__package__)
@@ -88,6 +94,7 @@ def render(
         "names": run_names(runs.a, runs.b),
         "witnesses": verdict.witnesses if verdict else {},
         "stages": stages,
+        "estimate": _estimate(estimate) if estimate else None,
         "provenance": [*_known(runs), *_flat(provenance)],
         "data": view(runs),
     }
@@ -160,6 +167,13 @@ def _counts(runs: Runs) -> Iterator[tuple[str, str, list[str]]]:
             total = float(np.abs(s).sum(dtype=np.float64))
             cells += [number(total), f"{total / max(1, s.size):.4f}"]
         yield name + (" (input)" if name in inputs else ""), shape_text(shape), cells
+
+
+def _estimate(found: Estimate) -> dict[str, object]:
+    """Texts of an estimate: facts, the columns of its layers and their rows, remarks."""
+    facts = [*summary_rows(found), *benchmark_rows(found)]
+    layers = {"columns": [name.rstrip("#") for name in COLUMNS], "rows": list(layer_rows(found))}
+    return {"target": found.target, "samples": found.samples, "facts": facts, "remarks": list(remarks(found)), **layers}
 
 
 def _known(runs: Runs) -> Iterator[tuple[str, str]]:

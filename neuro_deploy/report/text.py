@@ -31,6 +31,16 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{value:.2%}"
 
 
+PREFIXES = ((1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""))
+
+
+def quantity(low: float, high: float, unit: str) -> str:
+    """A range of a physical quantity with one prefix: "12.3 .. 45.6 nJ"."""
+    scale, prefix = next((p for p in reversed(PREFIXES) if high >= p[0]), PREFIXES[0])
+    ends = list(dict.fromkeys(f"{value / scale:.3g}" for value in (low, high)))
+    return f"{' .. '.join(ends)} {prefix}{unit}"
+
+
 def span(values: NDArray[Any]) -> str:
     """The range of an array: "3" or "1 .. 5"."""
     if values.size == 0:
