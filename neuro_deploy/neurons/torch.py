@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import InputError
 from . import fused
-from .fused.plain import slopes
+from .fused.plain import crossed, slopes
 from .fused.surrogate import BUMPS
 from .parameters import FINITE, INSIDE, LEAK, Leak, Parameter, Positive, learned, parameter
 
@@ -98,10 +98,7 @@ class _Rounds(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
         ctx.save_for_backward(h, theta, alpha)
         ctx.circulations, ctx.surrogate = circulations, surrogate
-        s = torch.zeros_like(h)
-        for k in range(1, circulations + 1):
-            s += h > theta * k
-        return s
+        return crossed(h, theta, circulations)
 
     @staticmethod
     @once_differentiable

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..base import FloatNeuron
 from ..fused import Form
+from ..fused.plain import left
 from ..parameters import (
     NOT_NEGATIVE,
     Parameter,
@@ -63,6 +64,7 @@ class CirculateFire(SpikingNeuron):
 
     theta_neg: Tensor
     theta_reset: Tensor | None
+    v_reset: Tensor | None
 
     def __init__(
         self,
@@ -111,16 +113,14 @@ class CirculateFire(SpikingNeuron):
             learned(self, "theta_neg", Positive())
         taken = None if theta_reset is None else parameter(where, "theta_reset", theta_reset, NOT_NEGATIVE)
         self.register_buffer("theta_reset", taken)
+        self.register_buffer("v_reset", None)
         self.reset = reset
         self.detach_reset = detach_reset
 
     def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes and the potential that is left.  h: (B, *shape); alpha: ()."""
         s = rounds(h, self.theta, alpha, self.circulations, self.surrogate)
-        gone = s.detach() if self.detach_reset else s
-        if self.reset == "hard":
-            return s, h * (1.0 - gone)
-        v = h - (self.theta if self.theta_reset is None else self.theta_reset) * gone
+        v = left(h, s.detach() if self.detach_reset else s, self.reset == "hard", self)
         if self.circulations_neg:
             down = rounds(-h, self.theta_neg, alpha, self.circulations_neg, self.surrogate)
             v = v + self.theta_neg * (down.detach() if self.detach_reset else down)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,24 +12,34 @@ from .form import Form, Inputs, Outputs, Sums
 from .surrogate import BUMPS, STEPS, UNITS
 
 
-def fired(h: Tensor, theta: Tensor, alpha: Tensor, most: int, form: Form) -> Tensor:
-    """How many rounds, or their smooth stand-in."""
+def crossed(h: Tensor, theta: Tensor, most: int) -> Tensor:
+    """#{k in 1..most : h > theta * k}, in the dtype of h."""
     s = torch.zeros_like(h)
     for k in range(1, most + 1):
-        s = s + (STEPS[form.surrogate](alpha * (h - theta * k)) if form.smooth else (h > theta * k).to(h.dtype))
+        s = s + (h > theta * k).to(h.dtype)
     return s
+
+
+def fired(h: Tensor, theta: Tensor, alpha: Tensor, most: int, form: Form) -> Tensor:
+    """How many rounds, or their smooth stand-in."""
+    if not form.smooth:
+        return crossed(h, theta, most)
+    s = torch.zeros_like(h)
+    for k in range(1, most + 1):
+        s = s + STEPS[form.surrogate](alpha * (h - theta * k))
+    return s
+
+
+def left(h: Tensor, up: Tensor, hard: bool, of: Any) -> Tensor:
+    """What so many rounds leave of h.  of: its theta, theta_reset and v_reset."""
+    v: Tensor = h * (1.0 - up) if hard else h - (of.theta if of.theta_reset is None else of.theta_reset) * up
+    return v if of.v_reset is None or not hard else v + of.v_reset * up
 
 
 def fire(h: Tensor, alpha: Tensor, i: Inputs, form: Form) -> tuple[Tensor, Tensor, Tensor]:
     """up, down and v of a step."""
     up = fired(h, i.theta, alpha, form.circulations, form)
-    down = torch.zeros_like(h)
-    if form.hard:
-        v = h * (1.0 - up)
-        if i.v_reset is not None:
-            v = v + i.v_reset * up
-    else:
-        v = h - (i.theta if i.theta_reset is None else i.theta_reset) * up
+    v, down = left(h, up, form.hard, i), torch.zeros_like(h)
     if form.circulations_neg and i.theta_neg is not None:
         down = fired(-h, i.theta_neg, alpha, form.circulations_neg, form)
         v = v + i.theta_neg * down

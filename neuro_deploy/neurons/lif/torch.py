@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import InputError
 from ..base import FloatNeuron
@@ -37,8 +37,6 @@ class LIF(CirculateFire):
     detach_reset: True keeps gradients out of the reset.
     Raises: InputError.
     """
-
-    v_reset: Tensor | None
 
     def __init__(
         self,
@@ -76,15 +74,6 @@ class LIF(CirculateFire):
         if reset != "hard" and v_reset is not None:
             raise InputError(f"{where}: v_reset needs reset='hard', got {reset!r}")
         self.register_buffer("v_reset", None if v_reset is None else parameter(where, "v_reset", v_reset, FINITE))
-
-    def fire(self, h: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """Spikes and the potential that is left.  h: (B, *shape); alpha: ()."""
-        s, v = super().fire(h, alpha)
-        if self.v_reset is not None:
-            v = v + self.v_reset * (s.detach() if self.detach_reset else s)
-        return s, v
-
-    fused_fire = fire
 
 
 MODULE = LIF
