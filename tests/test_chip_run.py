@@ -82,7 +82,7 @@ def nd_input(run: Path) -> tuple[Any, Any]:
 
 def test_it_is_about_as_good_as_the_float_network(floats: Path, trained: Path) -> None:
     before, after = metrics(floats)[-1], metrics(trained)
-    assert after[-1]["test_accuracy"] > before["test_accuracy"] - 0.02
+    assert after[-1]["test_accuracy"] >= before["test_accuracy"] - 0.005  # one of the 360 samples; over 5 seeds so
     assert after[-1]["loss"] < after[0]["loss"] and len(after) == 3
     assert after[-1]["clips"] == after[-1]["wraps"] == 0 and after[-1]["rates"].keys() == {"cf1", "cf2", "cf3"}
     assert after[0]["alpha"] != after[-1]["alpha"]

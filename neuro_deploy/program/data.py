@@ -47,6 +47,9 @@ class Population:
         object.__setattr__(self, "params", MappingProxyType(params))
         object.__setattr__(self, "unit", frozen(np.asarray(self.unit, np.float64)))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Population:
+        return self
+
     @property
     def size(self) -> int:
         """Number of neurons N."""
@@ -70,6 +73,9 @@ class Synapse:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "wiring", self.wiring.with_weight(np.asarray(self.wiring.weight, np.int32)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Synapse:
+        return self
 
     @property
     def kind(self) -> str:
@@ -118,6 +124,9 @@ class ChipProgram:
             f"<ChipProgram for {self.target}: {neurons:,} neurons, {synapses:,} synapses, {proof} "
             f"within {self.max_steps:,} steps, digest {self.digest[:12]}>"
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ChipProgram:
+        return self
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:

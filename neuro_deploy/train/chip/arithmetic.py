@@ -84,12 +84,11 @@ def accumulates_exactly(where: str, reach: int, largest: int) -> torch.dtype:
     """The dtype in which sums of products of whole numbers are exact.
 
     reach: bound of |sum|, and so of every partial sum.   largest: of the operands.
-    float32 needs reach < 2^24, and operands that survive what torch lets tensor cores make of them (TF32 or bf16 where
-    `torch.set_float32_matmul_precision` is not "highest"; the sums stay float32); float64 needs reach < 2^53.
+    float32 needs reach < 2^24, and operands of 8 bits: they survive whatever torch is told to let tensor cores make of
+    float32 (TF32, bf16; products and sums stay float32), so it is not asked; float64 needs reach < 2^53.
     Raises: UnsupportedError, naming `where`, beyond that.
     """
-    whole = torch.get_float32_matmul_precision() == "highest" or largest <= EXACT_BFLOAT16
-    if reach < EXACT_FLOAT32 and whole:
+    if reach < EXACT_FLOAT32 and largest <= EXACT_BFLOAT16:
         return torch.float32
     if reach < EXACT_FLOAT64:
         return torch.float64

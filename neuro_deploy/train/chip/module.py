@@ -64,6 +64,7 @@ class Chip(ChipWeights):
         that leaves it is scaled back, so that what is proven of the program stays so.  None: nothing is proven.
     told: entries of our NIR metadata to hand on ("input", "recipe").
     connected: synapse -> where it has connections, bool, in its wiring's layout; other weights stay 0.
+    Kept by its `state_dict`, which a Chip of the same program takes, and no other; `copy.deepcopy` makes another.
     Raises: UnsupportedError; InputError for a population that `like` names and the program has not.
     """
 
@@ -79,10 +80,14 @@ class Chip(ChipWeights):
     ) -> None:
         super().__init__(program, target, neurons_of(like), room or {}, connected or {})
         self.told, self.schedule = dict(told or {}), schedule_of(program)
-        self.params = {p.name: p.params for p in program.populations}
+        self.currents = frozenset(p.name for p in program.populations if "du" in p.params)
 
     def forward(self, x: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """What the last population sends, (T, B, *shape).  Raises: InputError for a wrong shape."""
+        """What the last population sends, (T, B, *shape).
+
+        Raises: InputError for a wrong shape, NaN, more steps than `max_steps`; UnsupportedError for weights or biases
+        that are NaN or infinite.
+        """
         return self.run(x)[0]
 
     def states(self, x: Tensor | Mapping[str, Tensor]) -> dict[str, ChipStates]:
@@ -113,7 +118,7 @@ class Chip(ChipWeights):
         for name, (rows, overflows) in execution.found.items():
             begin = self.schedule.begins[name]
             kept = Rows(*(values[begin : begin + steps] for values in rows))
-            current = kept.u if "du" in self.params[name] else None
+            current = kept.u if name in self.currents else None
             counts = (rows.clips.sum(), rows.wraps.sum(), overflows)
             states[name] = ChipStates(kept.spikes, kept.v, kept.h, current, kept.level, *counts)
             if name == self.output:
@@ -148,9 +153,12 @@ class Chip(ChipWeights):
 
     def encode(self, x: Tensor) -> Tensor:
         """The encoder's integers, float64 (T, B, N): rounding half to even, then clipping.  Raises: InputError."""
-        encoder = self.frozen.encoders[0]
+        encoder, most = self.frozen.encoders[0], self.frozen.max_steps
         if x.ndim < 2 or tuple(x.shape[2:]) != encoder.shape or len(x) == 0:
             raise InputError(f"expected an input of shape (T, B, *{encoder.shape}), got {tuple(x.shape)}")
+        if len(x) > most:
+            what = f"input (T, B, ...) has {len(x)} steps, but the program's bounds hold for {most}"
+            raise InputError(f"{what}; make the Chip by to_chip(..., max_steps={len(x)})")
         scaled = torch.round(x.double() * float(encoder.numerator) / float(encoder.denominator)) + encoder.offset
         if not bool(torch.isfinite(scaled).all()):
             raise InputError("values of the input are NaN or infinite")

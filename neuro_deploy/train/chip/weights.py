@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...engine.base import spike_ranges
-from ...errors import InputError
+from ...errors import InputError, UnsupportedError, Violation
 from ...neurons.base import Interval
 from ...neurons.torch import SpikingNeuron
 from ...program import ChipProgram, Population
 from ...target import Target
-from .arithmetic import mantissas
+from .arithmetic import TITLE, mantissas
 from .names import constants_of, learned
 from .plan import plan_of, source_gain, without_idle
 from .population import ChipPopulation
@@ -39,7 +39,10 @@ class ChipWeights(nn.Module):
 
     program, target, room: see `Chip`.   like: population -> the module that it was made of.
     connected: synapse -> where it has connections, bool, in its wiring's layout.
+    formats: SHA-256 over all that is frozen, uint8 (32,).
     """
+
+    formats: Tensor
 
     def __init__(
         self,
@@ -68,6 +71,16 @@ class ChipWeights(nn.Module):
                 shift = program.registers.input_shift + s.exponent
                 size = made.step.numpy() * 2.0**shift * source_gain(program, s.source)
                 self.synapses[key_of(s.name)] = ChipSynapse(s, size, made.channels, connected.get(s.name))
+        digest = _formats(program, [*self.weights], [*self.biases])
+        self.register_buffer("formats", torch.tensor([*bytes.fromhex(digest)], dtype=torch.uint8))
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Refuses the state of other formats, in which its weights would be other integers."""
+        given = state.setdefault(f"{prefix}formats", self.formats)  # states were without, once
+        if not torch.equal(given.cpu(), self.formats.cpu()):
+            remedy = "load it into a Chip made by to_chip of the same graph, target, calibration and max_steps"
+            rest[-1].append(f"the state is of other formats (scales, thresholds, leaks or encoder): {remedy}")
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def population(self, name: str) -> ChipPopulation:
         """The population of that name.  Raises: KeyError."""
@@ -89,8 +102,21 @@ class ChipWeights(nn.Module):
         found = {p.name: self.population(p.name).bias for p in self.frozen.populations}
         return {name: bias for name, bias in found.items() if bias is not None}
 
+    def _check_finite(self) -> None:
+        found = [(name, "weights", value) for name, value in self.weights.items()]
+        found += [(name, "biases", value) for name, value in self.biases.items()]
+        found += [(p.name, "sharpnesses", self.population(p.name).raw_alpha) for p in self.frozen.populations]
+        counts = torch.stack([(~torch.isfinite(value)).sum() for _, _, value in found]).tolist()
+        bad = [
+            (where, f"{n} {what} are NaN or infinite") for (where, what, _), n in zip(found, counts, strict=True) if n
+        ]
+        if bad:
+            remedy = "lower the learning rate, or clip gradients"
+            raise UnsupportedError(TITLE, [Violation(where, what, remedy) for where, what in bad])
+
     def _rounded(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Weights and biases as whole numbers, before any is scaled back; see `integers`."""
+        self._check_finite()
         most = (1 << self.target.synapse.weight_bits.value) - GRID
         weights = {s.name: self.synapse(s.name).integers(most) for s in self.frozen.synapses}
         return weights, {p.name: self.population(p.name).integer_bias() for p in self.frozen.populations}
@@ -101,6 +127,7 @@ class ChipWeights(nn.Module):
 
         With straight-through gradients to what is learned.  Mixed sign mode's even numbers, in [-254, 254], whatever
         the signs are.  Neurons whose sums could leave their room have weights and bias scaled back, toward zero.
+        Raises: UnsupportedError where what is learned is NaN or infinite, or nothing smaller is inside.
         """
         weights, biases = self._rounded()
         for p in self.frozen.populations:
@@ -142,20 +169,37 @@ class ChipWeights(nn.Module):
         """
         part, inside = self.population(p.name), dict(weights)
         fresh = {s.name: weights[s.name].detach() for s in self.incoming[p.name] if s.name in self.weights}
-        bias = biases[p.name].detach()
-        factor = torch.where(excess > 1, 1.0 / excess, torch.ones_like(excess))
+        bias, held = self._held(p, weights, biases[p.name].detach(), excess)
+        wanted, excess = bias, self.excess(p, weights, bias)
+        factor = 1.0 / excess.clamp(min=1.0)
         for smaller in range(1, SMALLER + 1):
             factor = part.spread(factor.view(part.channels, -1).amin(1))
             for name, q in fresh.items():
                 inside[name] = GRID * torch.trunc(q * self.synapse(name).wire.least(factor) / GRID)
             if part.bias is not None:
-                bias = part.smaller_bias(biases[p.name].detach(), factor)
+                bias = torch.where(held, wanted, part.smaller_bias(wanted, factor))
             excess = self.excess(p, inside, bias)
             if not bool((excess > 1).any()):
                 break
             factor = torch.where(excess > 1, factor * 0.98**smaller, factor)
+        else:
+            what = f"the sums of {int((excess > 1).sum())} neurons leave their registers, however small the weights are"
+            raise UnsupportedError(TITLE, [Violation(p.name, what, "its state is damaged: make the Chip anew")])
         weights |= {name: weights[name] + (inside[name] - q).detach() for name, q in fresh.items()}
         biases[p.name] = biases[p.name] + (bias - biases[p.name]).detach()
+
+    def _held(
+        self, p: Population, weights: Mapping[str, Tensor], bias: Tensor, excess: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Biases, and where they may not be made smaller: where skips without them leave the room, those at the start.
+
+        At the start all is inside, so with these and small weights, too.
+        """
+        part = self.population(p.name)
+        none = {name: torch.zeros_like(q) if name in self.weights else q for name, q in weights.items()}
+        alone = (excess > 1) & (self.excess(p, none, torch.zeros_like(bias)) > 1)
+        held = part.spread(alone.view(part.channels, -1).any(1))
+        return torch.where(held, part.offset, bias), held
 
     @torch.no_grad()
     def scaled_back(self) -> int:
@@ -186,3 +230,14 @@ class ChipWeights(nn.Module):
 
 def _array(values: Tensor) -> NDArray[Any]:
     return np.asarray(values.cpu().numpy(), np.int64)
+
+
+def _formats(program: ChipProgram, weights: Sequence[str], biases: Sequence[str]) -> str:
+    """The digest of all that is frozen.  weights, biases: synapses and populations of which they are learned."""
+    zero = {"bias_mant": np.asarray(0), "bias_exp": np.asarray(0)}
+    synapses = tuple(
+        replace(s, wiring=s.wiring.with_weight(np.zeros_like(s.weight))) if s.name in weights else s
+        for s in program.synapses
+    )
+    populations = tuple(replace(p, params={**p.params, **zero}) if p.name in biases else p for p in program.populations)
+    return replace(program, synapses=synapses, populations=populations, report={}).digest
