@@ -198,6 +198,20 @@ def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequ
     return Exported(graph, total, changed, lost_by_others(graph, readers))
 
 
+def compile_for(
+    graph: nir.NIRGraph, target: str, x: NetworkInput, options: Mapping[str, Any]
+) -> tuple[ChipProgram, NDArray[Any]]:
+    """The program for runs of as many steps as an input has, and the input as one array.
+
+    options: more arguments of `compile`.  The input is the typical one too where the network does not say its range.
+    """
+    given, reading = dict(options), read_graph(graph, options.get("dt"))
+    x = join_inputs(x, dict(reading.inputs))
+    if given.get("scale") == "calibrated" or reading.input_range is None:
+        given.setdefault("calibrate", x)
+    return compile(graph, target, max_steps=len(x), **given), x
+
+
 def verify_graph(
     graph: nir.NIRGraph,
     target: str,
@@ -218,11 +232,7 @@ def verify_graph(
         raise InputError(f"--lava-samples must be 0 or more, got {lava_samples}")
     clock, dt = Clock(), (options or {}).get("dt")
     with clock.stage("compile"):
-        given, reading = dict(options or {}), read_graph(graph, dt)
-        x = join_inputs(x, dict(reading.inputs))
-        if given.get("scale") == "calibrated" or reading.input_range is None:
-            given.setdefault("calibrate", x)
-        program = compile(graph, target, max_steps=len(x), **given)
+        program, x = compile_for(graph, target, x, options or {})
     with clock.stage("reference"):
         reference = simulate(graph, x, "reference", ("spikes", "v", "h", "u"), dt=dt, progress=start("reference"))
     with clock.stage("sim"):

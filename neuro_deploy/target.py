@@ -261,12 +261,8 @@ def target_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in resource_dir("hardware").glob("*.toml")))
 
 
-def load_target(name_or_path: str | os.PathLike[str]) -> Target:
-    """A target by its name ("loihi2") or from a TOML file.
-
-    Raises: TargetError for an unknown name (with the nearest ones), or for a file that breaks the schema (all
-    violations at once); FileError if a file cannot be read.
-    """
+def target_file(name_or_path: str | os.PathLike[str]) -> Path:
+    """The TOML file of a target.  Raises: TargetError for an unknown name (with the nearest ones); FileError."""
     text = str(name_or_path)
     if not text.endswith(".toml"):
         names = target_names()
@@ -274,9 +270,17 @@ def load_target(name_or_path: str | os.PathLike[str]) -> Target:
             near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}" if near else f"known targets: {', '.join(names)}"
             raise TargetError(f"unknown target '{text}'; {hint}; a path to a .toml file works as well")
-        path = resource_dir("hardware") / f"{text}.toml"
-    else:
-        path = check_readable(Path(text), "a target description (TOML)")
+        return resource_dir("hardware") / f"{text}.toml"
+    return check_readable(Path(text), "a target description (TOML)")
+
+
+def load_target(name_or_path: str | os.PathLike[str]) -> Target:
+    """A target by its name ("loihi2") or from a TOML file.
+
+    Raises: TargetError for an unknown name (with the nearest ones), or for a file that breaks the schema (all
+    violations at once); FileError if a file cannot be read.
+    """
+    path = target_file(name_or_path)
     try:
         return Target.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -27,7 +27,7 @@ FLOORS = (
     ("chip", "zoo"),
     ("proof",),
     ("road",),
-    ("demo",),
+    ("bundle", "demo"),
     ("cli",),
     ("__main__",),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.text import Text
 
 from ..backends.base import Progress
 from ..errors import InputError
@@ -23,6 +24,9 @@ from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out
 if TYPE_CHECKING:
     from ..comparison.account import Programs
     from ..explain import Diagnosis
+
+
+JUNIT = typer.Option(None, "--junit", help="Write the result as JUnit XML, for a CI system.")
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +62,7 @@ def compare(
         False, "--distances", help="Of a float and an integer run: distances of spike trains, by elephant."
     ),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
+    junit: Path | None = JUNIT,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compare two recorded runs: exit 0 if they are equal, 1 if they differ, 2 on an error.
@@ -70,10 +75,11 @@ def compare(
     """
     from ..comparison import compare as judge
     from ..report import write_report
+    from ..report.junit import cases_of, write_junit
     from ..report.tables import comparison_table
     from ..resources import versions
 
-    keep_inputs([a, b, *program, *([label] if label else [])], report)
+    keep_inputs([a, b, *program, *([label] if label else [])], report, junit)
     one, other = load_trace(a), load_trace(b)
     if len(program) > 2:
         raise InputError(f"--program: one for both runs, or one for each, got {len(program)}")
@@ -106,6 +112,8 @@ def compare(
             program=known[0] if known else None,
             provenance=commands | versions(),
         )
+    if junit:
+        write_junit(junit, f"{a.name} against {b.name}", cases_of(result))
     if as_json:
         typer.echo(json.dumps(result.to_dict() | ({"diagnosis": found.to_dict()} if found else {}), indent=2))
     else:
@@ -130,7 +138,7 @@ def _programs(known: Sequence[ChipProgram]) -> Programs | None:
 
 
 def verify(
-    source: Path = typer.Argument(help="A NIR file, or a model of the zoo ('models' lists them)."),
+    source: Path = typer.Argument(help="A NIR file, a model of the zoo ('models' lists them), or a bundle's folder."),
     input_: Path | None = typer.Option(
         None, "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,); the zoo's have a test set."
     ),
@@ -139,6 +147,10 @@ def verify(
         None, "--lava-samples", help="Most samples that Lava runs, 1000, of the zoo's models 50; 0: without Lava."
     ),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
+    bundle: Path | None = typer.Option(
+        None, "--bundle", help="Write all that was done into this new folder; 'verify FOLDER' does it again anywhere."
+    ),
+    junit: Path | None = JUNIT,
     dt: float | None = DT,
     family: str | None = AS,
     reset: str | None = RESET,
@@ -159,17 +171,25 @@ def verify(
 
     Example: [bold]neuro_deploy verify digits.nir --target loihi2 --input runs/digits/test.npz --report out.html[/bold]
     Or: [bold]neuro_deploy verify digits_mlp[/bold], a model of the zoo on the test set of its data
+    Or: [bold]neuro_deploy verify digits_mlp --bundle handover --junit verify.xml[/bold], then
+    [bold]neuro_deploy verify handover[/bold]: exit 0 if the same comes out again, else 1
     """
+    from ..bundle import check_new, is_bundle, write_bundle
     from ..report.estimate_table import estimate_table
+    from ..report.junit import cases_of_verdict, write_junit
     from ..report.tables import verdict_table
-    from ..road import MOST_LAVA_SAMPLES, verify_graph
+    from ..road import MOST_LAVA_SAMPLES, verify_graph, write_verdict
     from ..zoo import LAVA_SAMPLES, named
 
+    if is_bundle(source):
+        raise typer.Exit(_again(source, timeout, junit, as_json))
+    if bundle:
+        check_new(bundle)
     model = named(source)
     file = model.network if model else source
     if lava_samples is None:
         lava_samples = LAVA_SAMPLES if model else MOST_LAVA_SAMPLES
-    keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report)
+    keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report, junit)
     if input_:
         x, label = read_input(input_)
     elif model:
@@ -191,21 +211,23 @@ def verify(
             timeout=timeout,
             start=start,
         )
+    said: dict[str, Any] = {
+        "--dt": dt,
+        "--as": family,
+        "--reset": reset,
+        "--rounds": rounds,
+        "--discretization": discretization,
+    }
+    said |= {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
+    said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
+    words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
+    command = shlex.join(["neuro_deploy", "verify", str(source), *words])
     if report:
-        from ..road import write_verdict
-
-        said: dict[str, Any] = {
-            "--dt": dt,
-            "--as": family,
-            "--reset": reset,
-            "--rounds": rounds,
-            "--discretization": discretization,
-        }
-        said |= {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
-        said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
-        words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
-        command = shlex.join(["neuro_deploy", "verify", str(source), *words])
         write_verdict(report, result, title=f"{source.name} on {target}", command=command)
+    if bundle:
+        write_bundle(bundle, graph, target, x, label, result, options=options, command=command)
+    if junit:
+        write_junit(junit, command, cases_of_verdict(result.verdict))
     program = result.program
     if as_json:
         made = {"digest": program.digest, "max_steps": program.max_steps, "read_as": program.report["scheme"]}
@@ -220,4 +242,30 @@ def verify(
         say(f"program {program.digest[:12]}, for runs of {program.max_steps} steps, as the input has: {same}")
         if report:
             say(f"report: {report}")
+        if bundle:
+            say(f"bundle: {bundle}; 'neuro_deploy verify {bundle}' runs it again")
     raise typer.Exit(result.verdict.exit_code if lava_samples else 0)
+
+
+def _again(folder: Path, timeout: float | None, junit: Path | None, as_json: bool) -> int:
+    """Run a bundle again; the exit code."""
+    from ..bundle import check_bundle
+    from ..report.junit import Case, write_junit
+    from ..report.tables import BAD, GOOD, WARN
+    from ..report.text import table
+
+    with bars() as start:
+        found = check_bundle(folder, timeout=timeout, start=start)
+    if junit:
+        then = Case("then", found.manifest.sentence, None if found.manifest.passed else found.manifest.sentence)
+        now = [Case(c.name, c.text, c.text if c.passed is False else None) for c in found.checks]
+        write_junit(junit, f"neuro_deploy verify {folder}", [then, *now])
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        styles = {True: Text("yes", GOOD), False: Text("NO", BAD), None: Text("not judged", WARN)}
+        rows = [("then", styles[found.manifest.passed], found.manifest.sentence)]
+        rows += [(c.name, styles[c.passed], c.text) for c in found.checks]
+        label, style = (" PASSED ", GOOD) if found.passed else (" FAILED ", BAD)
+        out.print(Text(label, f"reverse {style}"), table("", ("", "as it should be", ""), rows), sep="\n")
+    return found.exit_code
