@@ -3,8 +3,8 @@
 # make test-ci     what continuous integration runs beside `make test`: test-triton, test-frameworks and test-witness
 # make test-long      ten thousand drawn networks: sim against Lava's models and a scalar oracle; drawn NIR graphs
 # make test-triton      the fused neuron's GPU kernels, in Triton's interpreter and compiled ahead of time; Linux only
-# make test-frameworks  networks of Sinabs and Rockpool, each in an environment of its own, against ours
-# make test-witness   LIF networks on Lava, nengo-loihi and brian2-loihi; needs Python 3.11
+# make test-frameworks  networks of Sinabs and Rockpool, and what neurobench counts, each in an environment of its own
+# make test-witness   LIF networks on Lava, nengo-loihi, brian2-loihi and SANA-FE; needs Python 3.11
 # make zoo          train the zoo's models again, and measure them: models/*/model.nir, their cards, README's table
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.10; do \
@@ -75,4 +75,4 @@ format: setup
 	$(BIN)/ruff format neuro_deploy tests benchmarks docs
 
 clean:
-	rm -rf $(VENV) .venv-nengo .venv-brian2 $(TRITON) .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-nengo .venv-brian2 .venv-sanafe .venv-neurobench $(TRITON) .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

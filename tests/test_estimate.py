@@ -66,8 +66,13 @@ def oracle(program: ChipProgram, trace: Trace, target: Target) -> dict[str, Any]
     cores, each = blocks(program, target), target.costs.graded.value == "each"
     core_of = {(n, i): c for n, found in cores.items() for c, block in enumerate(found) for i in block}
     tiles = -(-sum(map(len, cores.values())) // mesh.cores_per_tile.value)
-    hops = (min(tiles, mesh.columns.value) - 1, -(-tiles // mesh.columns.value) - 1)
-    way = hops[0] * energy.hop_east_west.high + hops[1] * energy.hop_north_south.high
+    by_row, by_column = (
+        [(i % wide, i // wide) if wide == mesh.columns.value else (i // wide, i % wide) for i in range(tiles)]
+        for wide in (mesh.columns.value, mesh.rows.value)
+    )
+    spans_of = [tuple(max(at[k] for at in grid) for k in (0, 1)) for grid in (by_row, by_column)]
+    way = max(x * energy.hop_east_west.high + y * energy.hop_north_south.high for x, y in spans_of)
+    far = max(x * time.hop_east_west.high + y * time.hop_north_south.high for x, y in spans_of)
     rows, batch = trace.steps + program.depth, trace.batch
     found = {n: {"spikes": 0, "messages": 0, "effective": 0, "stored": 0, "busy": [0.0, 0.0]} for n in cores}
     links: dict[str, list[tuple[str, dict[int, list[tuple[int, int]]]]]] = {n: [] for n in cores}
@@ -111,7 +116,6 @@ def oracle(program: ChipProgram, trace: Trace, target: Target) -> dict[str, Any]
             found[n]["busy"][1] += highs[n] * 1e-9
         barrier = time.barrier_chip if tiles > 1 else time.barrier_tile
         total[0] += (max(lows.values()) + time.barrier_tile.low) * 1e-9
-        far = hops[0] * time.hop_east_west.high + hops[1] * time.hop_north_south.high
         total[1] += (max(highs.values()) + far + barrier.high) * 1e-9
     for n, f in found.items():
         updates, own = sum(map(len, cores[n])) * rows * batch, f["spikes"] if cores[n] else 0

@@ -6,7 +6,7 @@ Energy of a population in one inference, with every cost at its lowest and at it
     active  = operations * synaptic_op + active * neuron_active + spikes * spike + messages * (message + hops * hop)
 
 Lowest: operations with a weight that is not zero, neurons active only where they fire, no hop.  Highest: every stored
-connection, every neuron active in every step, each message across the tiles in use, which are filled row by row.
+connection, every neuron active in every step, each message across the tiles in use, filled by rows or columns.
 
 Time of a step: that of the busiest core, then the barrier.  Lowest: work spread evenly over a population's cores, its
 neurons and synapses at the same time.  Highest: the busiest core of the placement of `lower.fit`, one thing after the
@@ -138,21 +138,24 @@ def estimate(program: ChipProgram, trace: Trace, target: Target | str | os.PathL
 
 
 class _Ways(NamedTuple):
-    """Tiles in use on the fullest chip, and the longest way between two of them, in hops east-west and north-south."""
+    """Tiles in use, and the longest ways between two of them on the fullest chip: hops (east-west, north-south)."""
 
     tiles: int
-    columns: int
-    rows: int
-    whole: bool
+    longest: tuple[tuple[int, int], ...]
 
     @staticmethod
     def of(placed: Fit, costs: Costs) -> _Ways:
+        """Tiles filled row by row, and column by column."""
         mesh, cores = costs.mesh, sum(p.cores for p in placed.populations)
-        on_chip = mesh.columns.value * mesh.rows.value
+        columns, rows = mesh.columns.value, mesh.rows.value
         tiles = max(1, -(-cores // mesh.cores_per_tile.value))
-        used = min(tiles, on_chip)
-        rows = -(-used // mesh.columns.value)
-        return _Ways(tiles, min(used, mesh.columns.value) - 1, rows - 1, used > 1)
+        used = min(tiles, columns * rows)
+        by_row, by_column = (min(used, columns), -(-used // columns)), (-(-used // rows), min(used, rows))
+        return _Ways(tiles, tuple((x - 1, y - 1) for x, y in (by_row, by_column)))
+
+    def most(self, east_west: SourcedRange, north_south: SourcedRange) -> float:
+        """The highest cost of a message's hops."""
+        return max(x * east_west.high + y * north_south.high for x, y in self.longest)
 
 
 def _layer(e: CoreEvents, costs: Costs, ways: _Ways) -> LayerEstimate:
@@ -162,7 +165,7 @@ def _layer(e: CoreEvents, costs: Costs, ways: _Ways) -> LayerEstimate:
         float(a.sum()) / samples for a in (e.spikes, e.messages, e.effective, e.stored)
     )
     active = spikes if e.neurons else 0.0
-    way = ways.columns * energy.hop_east_west.high + ways.rows * energy.hop_north_south.high
+    way = ways.most(energy.hop_east_west, energy.hop_north_south)
     low = effective * energy.synaptic_op.low + messages * energy.message.low
     low += active * (energy.neuron_active.low + energy.spike.low)
     high = stored * energy.synaptic_op.high + messages * (energy.message.high + way)
@@ -191,9 +194,9 @@ def _time(events: Sequence[CoreEvents], costs: Costs, ways: _Ways) -> Span:
     """Seconds of one inference: the busiest core of each step, hops and barrier."""
     busiest = [np.maximum.reduce(side) for side in zip(*(_busy(e, costs) for e in events), strict=True)]
     time = costs.time
-    hops = ways.columns * time.hop_east_west.high + ways.rows * time.hop_north_south.high
-    chip: SourcedRange = time.barrier_chip if ways.whole else time.barrier_tile
-    fixed = Span(time.barrier_tile.low * NANO, (chip.high + hops) * NANO)
+    hops = ways.most(time.hop_east_west, time.hop_north_south)
+    barrier = time.barrier_chip if ways.tiles > 1 else time.barrier_tile
+    fixed = Span(time.barrier_tile.low * NANO, (barrier.high + hops) * NANO)
     low, high = (float((side + each).sum(axis=0).mean()) for side, each in zip(busiest, fixed, strict=True))
     return Span(low, high)
 

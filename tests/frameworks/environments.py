@@ -1,8 +1,8 @@
-"""The environments of Sinabs and Rockpool: `python tests/frameworks/environments.py` makes them, or finds them ready.
+"""The environments of Sinabs, Rockpool and neurobench: `python tests/frameworks/environments.py` makes them.
 
-Both pin nir <= 1.0.4, which our package does not accept.  Each is a virtual environment at the repository root, of the
-Python that runs this script; it holds what is pinned below and takes the rest (torch, numpy, h5py) from that Python's
-packages, so that a framework computes with the same torch as our tests.
+It finds those that are ready.  The first two pin nir <= 1.0.4, which our package does not accept.  Each is a virtual
+environment at the repository root, of the Python that runs this script; it holds what is pinned below and takes the
+rest (torch, numpy, h5py) from that Python's packages, so that a framework computes with the same torch as our tests.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ ENVIRONMENTS = {
         ),
         "import sinabs.layers, sinabs.nir",
     ),
+    "neurobench": Environment(".venv-neurobench", ("neurobench==2.3.0",), "import neurobench.benchmarks"),
     "rockpool": Environment(".venv-rockpool", ("rockpool==3.1.0", *EXCHANGE), "import rockpool.nn.modules.torch.nir"),
 }
 """Framework -> its environment."""

@@ -1,6 +1,6 @@
-"""The two environments of the witnesses: `python tests/witness/environments.py` makes them, or finds them ready.
+"""The environments of the witnesses: `python tests/witness/environments.py` makes them, or finds them ready.
 
-Each is a virtual environment at the repository root, on Python 3.11 (the newest that both witnesses run on), with every
+Each is a virtual environment at the repository root, on Python 3.11 (the newest that all witnesses run on), with every
 package pinned.  An environment is ready if its file `.ready` names the pins below.
 """
 
@@ -74,6 +74,7 @@ ENVIRONMENTS = {
         ),
         "import brian2_loihi",
     ),
+    "sanafe": Environment(".venv-sanafe", ("sanafe==2.2.9",), "import sanafe"),
 }
 """Witness -> its environment."""
 
