@@ -42,11 +42,11 @@ TABLE_2 = {
 
 
 def spikes_of(program: ChipProgram, trace: Trace, name: str) -> np.ndarray:
-    """(rows, B, N); an input's as distances from what 0 is encoded as."""
+    """(rows, B, N)."""
     recording = trace.populations[name]
     shape = (trace.steps + program.depth, trace.batch, recording.size)
     spikes = recording.data["spikes"].reshape(shape) if "spikes" in recording.data else np.zeros(shape, int)
-    return spikes.astype(int) - next((e.offset for e in program.encoders if e.name == name), 0)
+    return spikes.astype(int)
 
 
 def blocks(program: ChipProgram, target: Target) -> dict[str, list[range]]:
@@ -189,6 +189,18 @@ def test_a_graded_spike_is_one_message_or_many() -> None:
     assert sum(layer.spikes for layer in each.layers) == pytest.approx(total)
     assert each.active.low > 1.5 * once.active.low and each.idle == once.idle
     assert load_target("loihi1").costs.graded.value == "each"  # type: ignore[union-attr]
+
+
+def test_an_input_that_is_encoded_as_another_number_is_sent() -> None:
+    """0 becomes 2: the chip sends it, NeuroBench's network does not."""
+    base = runs.program()
+    program = replace(base, encoders=(replace(base.encoders[0], offset=2),))
+    x = np.random.default_rng(5).integers(0, 2, (6, 3, 3))
+    trace = nd.simulate(program, x, record=("spikes",))
+    told = check(program, trace, load_target("loihi2"))
+    assert told.layers[0].spikes == 6 * 3 > np.count_nonzero(x) / 3
+    first = np.count_nonzero(x, axis=(0, 1)) @ fan_out(program.synapses[0].wiring)
+    assert told.neurobench.effective_acs >= first / 3 > 0
 
 
 def test_the_costs_are_those_that_were_published() -> None:

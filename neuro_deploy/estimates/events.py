@@ -137,8 +137,6 @@ def _events(program: ChipProgram, trace: Trace, name: str, graded: str) -> NDArr
     if "spikes" not in recording.data:  # it cannot fire: `_check`
         return np.zeros((trace.steps + program.depth, trace.batch, recording.size), np.bool_)
     spikes = recording.data["spikes"].reshape(*recording.data["spikes"].shape[:2], -1)
-    offsets = {e.name: e.offset for e in program.encoders}
-    spikes = spikes - offsets[name] if offsets.get(name) else spikes
     return np.asarray(np.abs(spikes) if graded == "each" else spikes != 0)
 
 
