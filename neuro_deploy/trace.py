@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from .errors import FormatError, InputError
 from .files import atomic_write, open_h5
+from .shown import Shown
 
 SCHEMA = 1
 VARIABLES = ("spikes", "v", "h", "u")
@@ -83,7 +84,7 @@ class Recording:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace:
+class Trace(Shown):
     """A recorded run.
 
     populations: name -> Recording, from input to output.

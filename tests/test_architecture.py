@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "neuro_deploy"
 FLOORS = (
-    ("errors", "resources"),
+    ("errors", "resources", "shown"),
     ("files",),
     ("fixed", "trace"),
     ("wiring",),

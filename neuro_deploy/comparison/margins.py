@@ -24,6 +24,7 @@ from ..fixed import Ints, Registers
 from ..neurons import spec
 from ..neurons.base import Levels
 from ..program import ChipProgram, Population
+from ..shown import Shown
 from ..trace import VARIABLES, Trace
 from .exact import blocks
 
@@ -98,7 +99,7 @@ class PopulationMargins:
 
 
 @dataclass(frozen=True)
-class Margins:
+class Margins(Shown):
     """The margins of one run.  unit: LSB of a weight unit, 2^input_shift."""
 
     steps: int

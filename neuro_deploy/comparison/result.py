@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..shown import Shown
 from .cause import Cause, Number
 
 
@@ -148,7 +149,7 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """Two runs, compared.
 
     kind: "exact" (two integer or two float runs) or "statistics" (a float run against an integer run; never equal).

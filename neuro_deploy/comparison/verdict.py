@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..program import Readout
+from ..shown import Shown
 from ..trace import Trace
 from .result import Comparison, plain
 from .runs import compare
@@ -25,7 +26,7 @@ EVENTS = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Shown):
     """Does the chip do what was trained?
 
     passed: sim and Lava are equal, every number, and some neuron fired (so False if Lava did not run).

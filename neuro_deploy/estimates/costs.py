@@ -26,6 +26,7 @@ from ..errors import TargetError
 from ..lower.fit import Fit, fit
 from ..neurons import spec
 from ..program import ChipProgram
+from ..shown import Shown
 from ..target import Costs, SourcedRange, Target, load_target
 from ..trace import Trace
 from .events import CoreEvents, core_events
@@ -67,7 +68,7 @@ class LayerEstimate:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Shown):
     """An estimate, not a measurement: what a run would cost on a target; means of one inference.
 
     basis: what the target's costs are.   samples: inferences in the run.   steps: of the chip, T + depth.

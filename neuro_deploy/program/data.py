@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError
 from ..fixed import LOIHI, Registers
+from ..shown import Shown
 from ..trace import frozen
 from ..wiring import Dense, Wiring
 from .borders import RULES, Encoder, Readout
@@ -94,7 +95,7 @@ def DenseSynapse(name: str, source: str, target: str, weight: Any, exponent: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChipProgram:
+class ChipProgram(Shown):
     """Integers only, for one target.  Equal by value (`digest`).
 
     max_steps: the most logical steps that its bounds were computed for; every backend enforces it.
