@@ -59,8 +59,9 @@ class Dynamics:
         x: (T, B, N) in float units.   alpha: (T,).   theta, most: () or (N,), theta in register units.
         """
         sharp, level = alpha[:, None, None], theta * self.size
-        slope, tilt = torch.zeros_like(x), torch.zeros_like(x)
-        for k in torch.unique(most).tolist():
+        first, *others = torch.unique(most).tolist()
+        slope, tilt, _ = slopes(x, level, sharp, first, self.surrogate)
+        for k in others:
             one, other, _ = slopes(x, level, sharp, k, self.surrogate)
             slope, tilt = torch.where(most == k, one, slope), torch.where(most == k, other, tilt)
         return slope, tilt
@@ -79,9 +80,9 @@ class Side(NamedTuple):
 
 
 class Firing(NamedTuple):
-    """The derivatives of a kind's firing.  keep: dv/dh at the spikes that there are, () or (T, B, N)."""
+    """The derivatives of a kind's firing.  keep: dv/dh at the spikes that there are, (T, B, N); None: 1."""
 
-    keep: Tensor
+    keep: Tensor | None
     sides: tuple[Side, ...]
 
 
@@ -149,8 +150,8 @@ class Rows(NamedTuple):
     """Some steps of a population, each (T, B, N).
 
     sent: spikes, or the potential in float units of a kind that never fires, and level: h in float units; both
-    float32, with gradients.   spikes, v, h, u: int64; u is v where there is no current.
-    clips, wraps: where h clipped, and u wrapped, bool.
+    float32, with gradients.   spikes, v, h, u: int64.   clips, wraps: where h clipped, and u wrapped, bool.
+    u, wraps: empty, (T, 0), without a current.
     """
 
     sent: Tensor
@@ -177,14 +178,16 @@ class _Population(torch.autograd.Function):
             charged = charge(d, current, left, whole[t], offset if t >= begin else 0)
             s, left = fire(d, charged.h)
             current = charged.u
-            wraps = torch.zeros_like(charged.clips) if charged.wraps is None else charged.wraps
-            rows.append((s, left, charged.h, left if current is None else current, charged.clips, wraps))
-        s, v, h, u, clips, wraps = (torch.stack(column) for column in zip(*rows, strict=True))
+            more = () if charged.u is None or charged.wraps is None else (charged.u, charged.wraps)
+            rows.append((s, left, charged.h, charged.clips, *more))
+        s, v, h, clips, *others = (torch.stack(column) for column in zip(*rows, strict=True))
+        u, wraps = others or (v.new_empty(len(v), 0), clips.new_empty(len(v), 0))
+        last = u[-1] if others else torch.zeros_like(v[-1])
         ctx.dynamics, ctx.begin = d, begin
         ctx.save_for_backward(alpha, h.int(), s.int(), clips)
         sent = s.float() if d.fires else v.float() * d.size
         ctx.mark_non_differentiable(s, v, h, u, clips, wraps)
-        return sent, h.float() * d.size, v[-1].float() * d.size, u[-1].float() * d.size, s, v, h, u, clips, wraps
+        return sent, h.float() * d.size, v[-1].float() * d.size, last.float() * d.size, s, v, h, u, clips, wraps
 
     @staticmethod
     @once_differentiable
@@ -230,17 +233,18 @@ def _through_time(
     keep_u = (unity - 1 - params["du"]) / unity if "du" in params else torch.zeros_like(keep)
     firing: Firing = part(d.kind, "chip").firing(d, h.float() * size, s, alpha)
     to_a, to_bias, to_alpha = torch.zeros_like(of_level), torch.zeros_like(size), torch.zeros_like(alpha)
+    clipped = bool(clips.any())
     for t in reversed(range(len(h))):
         to_s = of_sent[t] if d.fires else torch.zeros_like(to_v)
         to_v = to_v if d.fires else to_v + of_sent[t]
-        to_h = to_v * _at(firing.keep, t) + of_level[t]
+        to_h = (to_v if firing.keep is None else to_v * firing.keep[t]) + of_level[t]
         for side in firing.sides:
-            through = side.sign * to_s
+            through = to_s if side.sign > 0 else -to_s
             if not d.detach_reset:
                 through = through + to_v * _at(side.jump, t)
             to_h = to_h + through * side.slope[t]
             to_alpha[t] += (through * side.tilt[t]).sum()
-        to_h = to_h.masked_fill(clips[t], 0.0)
+        to_h = to_h.masked_fill(clips[t], 0.0) if clipped else to_h
         to_u = to_h + to_u
         to_a[t] = to_u
         if t >= begin:

@@ -30,4 +30,4 @@ def firing(d: Dynamics, x: Tensor, s: Tensor, alpha: Tensor) -> Firing:
         below = d.level("vth_neg")
         slope, tilt = d.counted(-x, alpha, below, d.params["rounds_neg"])
         sides.append(Side(-1, -slope, tilt, below * d.size))
-    return Firing(x.new_ones(()), tuple(sides))
+    return Firing(None, tuple(sides))

@@ -186,11 +186,11 @@ class _Execution:
 
     def group(self, group: Group) -> None:
         """Run populations: over the whole sequence, or those of a loop row by row."""
-        spans = [(r, r + 1) for r in range(self.rows)] if group.cyclic else [(0, self.rows)]
-        runs = {name: _Run(self, name, group) for name in group.names}
-        for first, last in spans:
+        each = 1 if group.cyclic else self.rows
+        runs = {name: _Run(self, name, group, each) for name in group.names}
+        for first in range(0, self.rows, each):
             for run in runs.values():
-                run.advance(first, last, runs)
+                run.advance(first, runs)
         for name, run in runs.items():
             self.found[name] = run.rows(), run.overflows
             self.sent[name] = self.found[name][0].sent if self.chip.population(name).fires else run.zero(self.rows)
@@ -201,19 +201,20 @@ class _Execution:
 
 
 class _Run:
-    """One population in a forward pass, in one part or row by row."""
+    """One population in a forward pass, so many rows at a time: all, or one."""
 
-    def __init__(self, execution: _Execution, name: str, group: Group) -> None:
+    def __init__(self, execution: _Execution, name: str, group: Group, each: int) -> None:
         chip = execution.chip
         self.execution, self.name, self.population = execution, name, chip.population(name)
         self.begin, self.lags = chip.schedule.begins[name], chip.schedule.lags
         self.dynamics, self.bias = self.population.dynamics(), execution.biases[name]
-        self.alphas = self.population.alphas(execution.steps, self.begin, execution.rows)
+        self.each = each
+        self.alphas = torch.split(self.population.alphas(execution.steps, self.begin, execution.rows), each)
         incoming = chip.incoming[name]
         self.inner = [s for s in incoming if group.cyclic and s.source in group.names]
         self.hows = [execution.hows[s.name] for s in incoming]
         inner = [s.name for s in self.inner]
-        self.outer = [self._shifted(s.name, s.source) for s in incoming if s.name not in inner]
+        self.outer = [self._shifted(s.name, s.source).split(each) for s in incoming if s.name not in inner]
         self.state: State | None = None
         self.done: list[Rows] = []
         self.overflows = torch.zeros((), dtype=torch.int64, device=self.bias.device)
@@ -232,9 +233,10 @@ class _Run:
 
         return Part(later(part.kept), None if part.exact is None else later(part.exact))
 
-    def advance(self, first: int, last: int, runs: Mapping[str, _Run]) -> None:
-        """Rows first .. last - 1; runs: of the same group."""
-        parts = [Part(p.kept[first:last], None if p.exact is None else p.exact[first:last]) for p in self.outer]
+    def advance(self, first: int, runs: Mapping[str, _Run]) -> None:
+        """Rows from `first` on; runs: of the same group."""
+        index = first // self.each
+        parts = [pieces[index] for pieces in self.outer]
         for s in self.inner:
             row = first - self.lags[s.name]
             if row >= 0:
@@ -243,9 +245,9 @@ class _Run:
             a, wrapped = total(parts, self.hows)
             self.overflows = self.overflows if wrapped is None else self.overflows + wrapped.sum()
         else:
-            a = self.zero(last - first)
+            a = self.zero(self.each)
         begin = self.begin - first
-        rows, self.state = population(a, self.bias, self.alphas[first:last], self.dynamics, self.state, begin)
+        rows, self.state = population(a, self.bias, self.alphas[index], self.dynamics, self.state, begin)
         self.done.append(rows)
 
     def spikes(self, row: int) -> Tensor:

@@ -79,6 +79,12 @@ class Part(NamedTuple):
     kept: Tensor
     exact: Tensor | None
 
+    def split(self, rows: int) -> list[Part]:
+        """The same in pieces of so many rows.  (A slice for each would cost a tensor of all rows each, backward.)"""
+        kept = torch.split(self.kept, rows)
+        exact = [None] * len(kept) if self.exact is None else torch.split(self.exact, rows)
+        return [Part(*both) for both in zip(kept, exact, strict=True)]
+
 
 def synaptic_sum(s: Tensor, q: Tensor, wire: Wire, how: Exactly) -> Part:
     """A synapse's part.  s: whole numbers (T, B, N_source).   q: whole numbers, float64.   how: see `exactly`.

@@ -169,8 +169,8 @@ class ChipWeights(nn.Module):
         """
         part, inside = self.population(p.name), dict(weights)
         fresh = {s.name: weights[s.name].detach() for s in self.incoming[p.name] if s.name in self.weights}
-        bias, held = self._held(p, weights, biases[p.name].detach(), excess)
-        wanted, excess = bias, self.excess(p, weights, bias)
+        wanted, held, excess = self._held(p, weights, biases[p.name].detach(), excess)
+        bias = wanted
         factor = 1.0 / excess.clamp(min=1.0)
         for smaller in range(1, SMALLER + 1):
             factor = part.spread(factor.view(part.channels, -1).amin(1))
@@ -190,16 +190,20 @@ class ChipWeights(nn.Module):
 
     def _held(
         self, p: Population, weights: Mapping[str, Tensor], bias: Tensor, excess: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Biases, and where they may not be made smaller: where skips without them leave the room, those at the start.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Biases, where they may not be made smaller, and the excess with them.
 
-        At the start all is inside, so with these and small weights, too.
+        They are those at the start where skips would leave the room without a bias: at the start all is inside, so with
+        these and small weights, too.
         """
-        part = self.population(p.name)
+        if all(s.name in self.weights for s in self.incoming[p.name]):
+            return bias, torch.zeros_like(bias, dtype=torch.bool), excess
         none = {name: torch.zeros_like(q) if name in self.weights else q for name, q in weights.items()}
+        part = self.population(p.name)
         alone = (excess > 1) & (self.excess(p, none, torch.zeros_like(bias)) > 1)
         held = part.spread(alone.view(part.channels, -1).any(1))
-        return torch.where(held, part.offset, bias), held
+        bias = torch.where(held, part.offset, bias)
+        return bias, held, self.excess(p, weights, bias)
 
     @torch.no_grad()
     def scaled_back(self) -> int:

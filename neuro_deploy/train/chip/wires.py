@@ -136,8 +136,11 @@ class ConvWire(Wire):
 
     def _unfolded(self, images: Tensor, q: Tensor) -> Tensor:
         """By one matrix product a group."""
-        columns = functional.unfold(images, tuple(q.shape[2:]), self.dilation, self.padding, self.stride)
-        columns = columns.view(len(images), self.groups, -1, columns.shape[-1])
+        if q[0, 0].numel() == 1 and self.source[1:] == self.target[1:]:
+            columns = images
+        else:
+            columns = functional.unfold(images, tuple(q.shape[2:]), self.dilation, self.padding, self.stride)
+        columns = columns.reshape(len(images), self.groups, -1, self.target[1] * self.target[2])
         return (q.reshape(self.groups, -1, columns.shape[2]) @ columns).reshape(-1, *self.target)
 
     def _by_taps(self, images: Tensor, q: Tensor) -> Tensor:
