@@ -39,7 +39,7 @@ _HOMES = {
     "compile": "neuro_deploy.lower",
     "simulate": "neuro_deploy.backends",
     "compare": "neuro_deploy.comparison",
-    "diagnose": "neuro_deploy.explain",
+    "diagnose": "neuro_deploy.explanation",
     "margins": "neuro_deploy.comparison.margins",
     "estimate": "neuro_deploy.estimates",
     "load_program": "neuro_deploy.program",
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .comparison.margins import margins as margins
     from .errors import NeuroDeployError as NeuroDeployError
     from .estimates import estimate as estimate
-    from .explain import diagnose as diagnose
+    from .explanation import diagnose as diagnose
     from .graph import InputRange as InputRange
     from .graph import assume as assume
     from .graph import read_nir as read_nir

@@ -23,7 +23,7 @@ FLOORS = (
     ("graph",),
     ("lower", "train", "backends"),
     ("adapters", "lava_dl", "estimates"),
-    ("comparison", "explain", "report"),
+    ("comparison", "explanation", "report"),
     ("chip", "zoo"),
     ("proof",),
     ("road",),

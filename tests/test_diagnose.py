@@ -19,7 +19,7 @@ import neuro_deploy as nd
 from neuro_deploy.backends import simulate
 from neuro_deploy.comparison import compare
 from neuro_deploy.errors import InputError
-from neuro_deploy.explain import Diagnosis, diagnose
+from neuro_deploy.explanation import Diagnosis, diagnose
 from neuro_deploy.fixed import wrap_bits
 from neuro_deploy.neurons import part
 from neuro_deploy.neurons.base import bias_of

@@ -23,7 +23,7 @@ from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out
 
 if TYPE_CHECKING:
     from ..comparison.account import Programs
-    from ..explain import Diagnosis
+    from ..explanation import Diagnosis
 
 
 JUNIT = typer.Option(None, "--junit", help="Write the result as JUnit XML, for a CI system.")
@@ -123,7 +123,7 @@ def compare(
 
 def _diagnosis(a: Trace, b: Trace, programs: Programs) -> tuple[Diagnosis | None, tuple[str, ...]]:
     """What is wrong with the second run, and the note that says so."""
-    from ..explain import diagnose
+    from ..explanation import diagnose
 
     try:
         found = diagnose(a, b, programs)
