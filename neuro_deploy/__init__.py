@@ -40,6 +40,7 @@ _HOMES = {
     "simulate": "neuro_deploy.backends",
     "compare": "neuro_deploy.comparison",
     "diagnose": "neuro_deploy.explanation",
+    "explain": "neuro_deploy.explanation",
     "margins": "neuro_deploy.comparison.margins",
     "estimate": "neuro_deploy.estimates",
     "load_program": "neuro_deploy.program",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .errors import NeuroDeployError as NeuroDeployError
     from .estimates import estimate as estimate
     from .explanation import diagnose as diagnose
+    from .explanation import explain as explain
     from .graph import InputRange as InputRange
     from .graph import assume as assume
     from .graph import read_nir as read_nir

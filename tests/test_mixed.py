@@ -114,6 +114,8 @@ def test_each_format_does_something_and_only_its_own(name: str) -> None:
     moved = any(not np.array_equal(off[p][v], found[p][v]) for p in off for v in ("spikes", "v"))
     idle = {"payload"} | ({"sums"} if all(s.exponent >= 0 for s in held.program.synapses) else set())
     assert moved == (name not in idle)
+    again = held.run(x, Setting.of((name,), (layer,)), off)  # what no format reaches is taken from the float run
+    assert all(np.array_equal(found[p][v], again[p][v]) for p in off for v in off[p])
 
 
 def test_more_bits_come_nearer_to_the_float_weights() -> None:

@@ -70,24 +70,36 @@ class Network:
         """The encoder, then the populations."""
         return (*(e.name for e in self.program.encoders), *(p.name for p in self.program.populations))
 
-    def run(self, x: NDArray[Any], setting: Setting) -> dict[str, dict[str, Floats]]:
-        """Population -> "spikes" and "v" (in float units, (T, B, N)) of the logical steps.  x: (T, B, *shape)."""
+    def run(
+        self, x: NDArray[Any], setting: Setting, known: Mapping[str, Mapping[str, Floats]] | None = None
+    ) -> dict[str, dict[str, Floats]]:
+        """Population -> "spikes" and "v" (in float units, (T, B, N)) of the logical steps; "rows": spikes of all rows.
+
+        x: (T, B, *shape).   known: the run with all formats off, for populations that no format reaches.
+        """
         rows = len(x) + self.program.depth
         encoder = self.program.encoders[0]
         signals = {encoder.name: _input(encoder, x, rows, setting)}
-        cells = [_Cell(self, p, x.shape[1], rows, setting) for p in self.program.populations]
+        reached = self._reached(setting) if known is not None else set(self.layers)
+        cells = [_Cell(self, p, x.shape[1], rows, setting) for p in self.program.populations if p.name in reached]
+        if known is not None:
+            signals |= {name: Signal(held["rows"], held["rows"]) for name, held in known.items()}
         for cell in cells:
             signals[cell.p.name] = Signal(cell.spikes, cell.spikes)
         for row in range(rows):
             for cell in cells:
                 cell.step(row, signals)
+        made = {c.p.name: c.recorded(len(x)) for c in cells}
         return {
-            c.p.name: {
-                "spikes": c.spikes[c.p.latency : c.p.latency + len(x)],
-                "v": c.v[c.p.latency : c.p.latency + len(x)] * c.to_real,
-            }
-            for c in cells
+            p.name: made[p.name] if p.name in made else dict((known or {})[p.name]) for p in self.program.populations
         }
+
+    def _reached(self, setting: Setting) -> set[str]:
+        """The layers with a format that is on, and all that gets their spikes."""
+        reached = {layer for _, layer in setting.on}
+        while more := {s.target for s in self.program.synapses if s.source in reached} - reached:
+            reached |= more
+        return reached
 
 
 def _input(encoder: Encoder, x: NDArray[Any], rows: int, setting: Setting) -> Signal:
@@ -128,6 +140,11 @@ class _Cell:
         self.spikes, self.v = np.zeros((2, rows, batch, p.size))
         self.state_u, self.state_v = np.zeros((2, batch, p.size))
         self.fire = part(p.kind, "mixed").fire
+
+    def recorded(self, steps: int) -> dict[str, Floats]:
+        """What the run gives of it."""
+        logical = slice(self.p.latency, self.p.latency + steps)
+        return {"spikes": self.spikes[logical], "v": self.v[logical] * self.to_real, "rows": self.spikes}
 
     def on(self, name: str) -> bool:
         return self.setting.has(name, self.p.name)

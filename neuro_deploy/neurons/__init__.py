@@ -5,6 +5,7 @@ A kind's folder holds
     integer.py  start(), step(): the chip's arithmetic, for backends/sim
     torch.py    MODULE, from_neuron(), to_neuron(): the trainable module, a Neuron or SpikingNeuron (neurons/torch.py)
     chip.py     fire(), firing(): the same in torch with gradients, to be trained (neurons/chip.py); may be missing
+    mixed.py    fire(): firing in float64 numbers of any unit, for `explain` (neurons/mixed.py); may be missing
     lava.py     fixed(), floating(): a Body (neurons/lava.py): Lava process and model, from the equations, sharing no
                 function with integer.py
 """
