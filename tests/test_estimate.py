@@ -22,7 +22,7 @@ from neuro_deploy.estimates import Estimate, Span
 from neuro_deploy.estimates.events import fan_out
 from neuro_deploy.lower.fit import fit
 from neuro_deploy.program import ChipProgram
-from neuro_deploy.target import Sourced, Target, load_target
+from neuro_deploy.target import Sourced, SourcedRange, Target, load_target
 from neuro_deploy.trace import Trace
 from neuro_deploy.wiring import to_sparse
 
@@ -175,6 +175,13 @@ def test_every_kind_of_network_on_many_cores(everything: tuple[ChipProgram, Trac
     assert told.active == Span.total([layer.active for layer in told.layers])
     ops = told.layers[2].synaptic_ops
     assert 0 < ops.low <= ops.high and all(0 <= span.low <= span.high for span in spans(told))
+    first = load_target("loihi1")
+    assert first.costs is not None
+    dear, time = SourcedRange(low=50, high=90, source="davies"), first.costs.time
+    apart = first.costs.model_copy(update={"time": time.model_copy(update={"hop_east_west": dear})})
+    for costs, neurons, tiles in ((first.costs, 60, range(2, 8)), (apart, 30, range(5, 9))):
+        other = check(program, trace, limited("loihi2", neurons=neurons).model_copy(update={"costs": costs}))
+        assert other.tiles in tiles, "more than one, and a row is longer than a column"
     one = check(program, trace, load_target("loihi2"))
     assert one.cores == len(program.populations) and one.idle == told.idle and one.active.high < told.active.high
 
@@ -237,7 +244,9 @@ def test_fan_out_counts_weights_that_are_not_zero() -> None:
 
 def test_neurobench_counts_by_hand() -> None:
     """`tests/frameworks/test_neurobench.py` asks neurobench itself."""
-    program, trace = runs.program(), runs.run()
+    program, rng = runs.program(), np.random.default_rng(5)
+    x = np.where(np.arange(10)[:, None, None] % 2, rng.integers(0, 2, (10, 4, 3)), rng.random((10, 4, 3)) * 3)
+    trace = nd.simulate(program, x, record=("spikes",))
     counts = nd.estimate(program, trace).neurobench
     acs = macs = 0
     for synapse in program.synapses:
@@ -250,7 +259,7 @@ def test_neurobench_counts_by_hand() -> None:
                 acs += ops
             else:
                 macs += ops
-    assert macs > 0 and (counts.effective_acs, counts.effective_macs) == (acs / 4, macs / 4)
+    assert macs > acs > 0 and (counts.effective_acs, counts.effective_macs) == (acs / 4, macs / 4)
     assert counts.dense == 10 * (5 * 3 + 4 * 5)
     fired = [trace.aligned(n, "spikes") for n in ("fc1", "out")]
     assert counts.activation_sparsity == sum((s == 0).sum() for s in fired) / sum(s.size for s in fired)
