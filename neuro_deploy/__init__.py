@@ -41,6 +41,7 @@ _HOMES = {
     "compare": "neuro_deploy.comparison",
     "diagnose": "neuro_deploy.explanation",
     "explain": "neuro_deploy.explanation",
+    "shrink": "neuro_deploy.shrinking",
     "margins": "neuro_deploy.comparison.margins",
     "estimate": "neuro_deploy.estimates",
     "load_program": "neuro_deploy.program",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from .program import load_program as load_program
     from .program import save_program as save_program
     from .proof import export_nir as export_nir
+    from .shrinking import shrink as shrink
     from .target import load_target as load_target
     from .trace import load_trace as load_trace
     from .trace import save_trace as save_trace

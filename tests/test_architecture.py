@@ -24,6 +24,7 @@ FLOORS = (
     ("lower", "train", "backends"),
     ("adapters", "lava_dl", "estimates"),
     ("comparison", "explanation", "report"),
+    ("shrinking",),
     ("chip", "zoo"),
     ("proof",),
     ("road",),

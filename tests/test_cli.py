@@ -19,7 +19,7 @@ from neuro_deploy.cli import run
 from neuro_deploy.files import write_npz
 
 COMMANDS = ("demo", "train", "export", "import", "compile", "simulate", "compare", "verify", "inspect")
-COMMANDS += ("explain", "margins", "datasets", "targets", "models", "doctor", "install-lava")
+COMMANDS += ("explain", "shrink", "margins", "datasets", "targets", "models", "doctor", "install-lava")
 
 
 @pytest.fixture

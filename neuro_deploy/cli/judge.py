@@ -19,7 +19,7 @@ from ..files import read_input
 from ..graph import read_nir
 from ..program import ChipProgram, load_program
 from ..trace import Trace, load_trace
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out, progress, say
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, given_case, keep_inputs, meant, out, progress, say
 
 if TYPE_CHECKING:
     from ..comparison.account import Programs
@@ -48,8 +48,8 @@ def bars() -> Iterator[Any]:
 
 
 def compare(
-    a: Path = typer.Argument(help="A trace (.trace.h5)."),
-    b: Path = typer.Argument(help="Another trace."),
+    a: Path = typer.Argument(help="A trace (.trace.h5); or a case that 'shrink' wrote, alone: it is run again."),
+    b: Path | None = typer.Argument(None, help="Another trace."),
     program: list[Path] = typer.Option(
         [], "--program", help="The runs' program: the first difference tells its cause.  Twice: that of A, that of B."
     ),
@@ -79,11 +79,16 @@ def compare(
     from ..report.tables import comparison_table
     from ..resources import versions
 
-    keep_inputs([a, b, *program, *([label] if label else [])], report, junit)
-    one, other = load_trace(a), load_trace(b)
+    keep_inputs([a, *([b] if b else []), *program, *([label] if label else [])], report, junit)
     if len(program) > 2:
         raise InputError(f"--program: one for both runs, or one for each, got {len(program)}")
     known = [load_program(path) for path in program]
+    if b:
+        one, other = load_trace(a), load_trace(b)
+    else:
+        one, other, known = _rerun(a, known)
+    files = (a, b) if b else (a,)
+    title = " against ".join(file.name for file in files)
     exact = one.kind == other.kind
     if exact and label:
         raise InputError(
@@ -102,10 +107,10 @@ def compare(
     found, notes = (None, ()) if programs is None or result.first is None else _diagnosis(one, other, programs)
     result = replace(result, notes=(*result.notes, *notes))
     if report:
-        commands = {"command": f"neuro_deploy compare {a} {b}"}
+        commands = {"command": f"neuro_deploy compare {' '.join(map(str, files))}"}
         write_report(
             report,
-            title=f"{a.name} against {b.name}",
+            title=title,
             result=result,
             a=one,
             b=other,
@@ -113,12 +118,27 @@ def compare(
             provenance=commands | versions(),
         )
     if junit:
-        write_junit(junit, f"{a.name} against {b.name}", cases_of(result))
+        write_junit(junit, title, cases_of(result))
     if as_json:
         typer.echo(json.dumps(result.to_dict() | ({"diagnosis": found.to_dict()} if found else {}), indent=2))
     else:
         out.print(comparison_table(result))
     raise typer.Exit(result.exit_code)
+
+
+def _rerun(file: Path, known: Sequence[ChipProgram]) -> tuple[Trace, Trace, list[ChipProgram]]:
+    """Both runs of a case, and their programs."""
+    from ..shrinking import between_backends
+
+    case = given_case(file)
+    if case is None:
+        raise InputError(f"{file}: against which trace?  'compare A B'; only a case that 'shrink' wrote goes alone")
+    if known:
+        raise InputError(f"{file}: is a case, which has its programs; leave --program out")
+    if not all(case.backends):
+        raise InputError(f"{file}: an executor of its own made it, in Python; run it there, or with 'simulate'")
+    one, other, _ = between_backends(*case.backends).comparison(case)
+    return one, other, list(case.programs)
 
 
 def _diagnosis(a: Trace, b: Trace, programs: Programs) -> tuple[Diagnosis | None, tuple[str, ...]]:

@@ -16,7 +16,22 @@ from ..graph import read_graph, read_nir
 from ..neurons.scheme import METADATA
 from ..program import RULES, ChipProgram, save_program
 from ..trace import Trace, save_trace
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, err, keep_inputs, load_any, meant, network_file, progress, say
+from .show import (
+    AS,
+    DISCRETIZATION,
+    DT,
+    RESET,
+    ROUNDS,
+    err,
+    given_input,
+    keep_inputs,
+    load_any,
+    meant,
+    names,
+    network_file,
+    progress,
+    say,
+)
 from .training import live
 
 PRECISIONS = {"32": "32-true"}
@@ -182,8 +197,12 @@ def compile_(
 
 def simulate(
     file: Path = typer.Argument(help="A ChipProgram (sim, lava) or a NIR file (reference, lava-float)."),
-    input_: Path = typer.Option(..., "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,)."),
     out: Path = typer.Option(..., "--out", help="The trace to write (.trace.h5)."),
+    input_: Path | None = typer.Option(
+        None,
+        "--input",
+        help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,); a case of 'shrink' has its own.",
+    ),
     backend: str = typer.Option("sim", "--backend", help="sim, lava, reference, lava-float; or sim-plain."),
     record: str = typer.Option("spikes,v,u", "--record", help="Which of spikes,v,h,u."),
     samples: int | None = typer.Option(None, "--samples", help="Only the first so many samples."),
@@ -203,7 +222,7 @@ def simulate(
     from ..backends import simulate as run
     from ..comparison import counter_remarks
 
-    keep_inputs([file, input_], out)
+    keep_inputs([file, *([input_] if input_ else [])], out)
     source = load_any(file)
     if isinstance(source, Trace):
         raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")
@@ -213,7 +232,7 @@ def simulate(
         raise InputError(
             f"{file}: is a ChipProgram, which says its time step and resets itself; leave those options out"
         )
-    x, label = read_input(input_)
+    x, label = given_input(file, input_)
     variables, kept = names(record), None if only is None else names(only)
     with progress(f"{backend}: {file.name}") as update:
         trace = run(
@@ -238,8 +257,3 @@ def simulate(
         say(f"accuracy {(decided == label[: len(decided)]).mean():.2%} over {len(decided)} samples")
     for remark in counter_remarks(trace):
         say(f"[yellow]{escape(remark)}[/yellow]")
-
-
-def names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -6,24 +6,28 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import nir
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import FormatError, InputError
-from ..files import check_readable, open_h5
+from ..files import NetworkInput, check_readable, open_h5, read_input
 from ..graph import assume, read_nir
 from ..graph.conventions import FAMILIES, check_rounds, read_as, recognise
 from ..graph.signs import Facts
 from ..neurons.scheme import DISCRETIZATIONS, RESETS
 from ..program import FORMAT, ChipProgram, load_program
 from ..trace import Trace, load_trace
+
+if TYPE_CHECKING:
+    from ..shrinking import Case
 
 PIPED_WIDTH = 160
 out = Console()
@@ -188,3 +192,25 @@ def load_any(path: str | os.PathLike[str]) -> nir.NIRGraph | ChipProgram | Trace
     """A file of any of the three kinds.  Raises: FileError, FormatError."""
     loaders: dict[Kind, Any] = {"nir": read_nir, "program": load_program, "trace": load_trace}
     return loaders[kind_of(path)](path)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def given_case(file: Path) -> Case | None:
+    """The case that a file holds; None if it holds something else.  Raises: FileError, FormatError."""
+    from ..shrinking import is_case, load_case
+
+    return load_case(file) if is_case(file) else None
+
+
+def given_input(file: Path, input_: Path | None) -> tuple[NetworkInput, NDArray[Any] | None]:
+    """Input and labels of an .npz, or, where none is named, the input of a case.  Raises: as `read_input`."""
+    if input_ is not None:
+        return read_input(input_)
+    case = given_case(file)
+    if case is None:
+        raise InputError(f"{file}: which input?  --input X.npz, with 'input' (T, B, ...) and optionally 'label' (B,)")
+    return case.x, None

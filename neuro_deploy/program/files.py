@@ -24,51 +24,59 @@ FORMAT = "neuro_deploy.program"
 def save_program(program: ChipProgram, path: str | os.PathLike[str]) -> None:
     """Write a program atomically to one HDF5 file; the same program gives the same bytes.  Raises: FileError."""
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as handle:
-        handle.attrs["format"] = FORMAT
-        handle.attrs["schema"] = SCHEMA
-        handle.attrs["digest"] = program.digest
-        handle.attrs["head"] = json.dumps(header(program), sort_keys=True)
-        handle.create_dataset("report", data=json.dumps(dict(program.report), sort_keys=True))
-        for section, items in sections(program).items():
-            group = handle.create_group(section)
-            group.attrs["count"] = len(items)
-            for index, item in enumerate(items):
-                leaf = group.create_group(f"{index:04d}.{escape(item.name)}")
-                leaf.attrs["kind"] = getattr(item, "kind", "encoder")
-                leaf.attrs["fields"] = json.dumps(plain(item), sort_keys=True)
-                for name, array in arrays(item).items():
-                    packed = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
-                    leaf.create_dataset(name, data=array, **packed)
+        write_program(program, handle)
+
+
+def write_program(program: ChipProgram, handle: h5py.Group) -> None:
+    """Write a program into an empty group of an HDF5 file."""
+    handle.attrs["format"] = FORMAT
+    handle.attrs["schema"] = SCHEMA
+    handle.attrs["digest"] = program.digest
+    handle.attrs["head"] = json.dumps(header(program), sort_keys=True)
+    handle.create_dataset("report", data=json.dumps(dict(program.report), sort_keys=True))
+    for section, items in sections(program).items():
+        group = handle.create_group(section)
+        group.attrs["count"] = len(items)
+        for index, item in enumerate(items):
+            leaf = group.create_group(f"{index:04d}.{escape(item.name)}")
+            leaf.attrs["kind"] = getattr(item, "kind", "encoder")
+            leaf.attrs["fields"] = json.dumps(plain(item), sort_keys=True)
+            for name, array in arrays(item).items():
+                packed = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
+                leaf.create_dataset(name, data=array, **packed)
 
 
 def load_program(path: str | os.PathLike[str]) -> ChipProgram:
     """Read a program and check its digest.  Raises: FileError; FormatError for a damaged, changed or newer file."""
     with open_h5(path, "a ChipProgram (.program.h5)") as handle:
-        if handle.attrs.get("format") != FORMAT:
-            raise FormatError(f"{path}: not a ChipProgram; make one with 'neuro_deploy compile'")
-        if int(handle.attrs["schema"]) > SCHEMA:
-            raise FormatError(
-                f"{path}: its schema {handle.attrs['schema']} is newer than {SCHEMA}; upgrade neuro_deploy"
-            )
-        if int(handle.attrs["schema"]) < SCHEMA:
-            raise FormatError(f"{path}: made by an older neuro_deploy (schema {handle.attrs['schema']}); compile again")
+        return read_program(handle, path)
 
-        head = json.loads(handle.attrs["head"])
-        readout, registers = head.pop("readout"), Registers(**head.pop("registers"))
-        program = ChipProgram(
-            **head,
-            encoders=tuple(Encoder(**_tuples(values)) for _, values, _ in _read(handle["encoders"])),
-            populations=tuple(
-                Population(**_tuples(values), **arrays) for _, values, arrays in _read(handle["populations"])
-            ),
-            synapses=tuple(_synapse(*parts) for parts in _read(handle["synapses"])),
-            readout=Readout(**readout) if readout else None,
-            registers=registers,
-            report=json.loads(handle["report"][()]),
-        )
-        if program.digest != handle.attrs["digest"]:
-            raise FormatError(f"{path}: its content does not match its digest; it was changed or damaged")
-        return program
+
+def read_program(handle: h5py.Group, path: str | os.PathLike[str]) -> ChipProgram:
+    """Read a program from a group of an HDF5 file.  path: of the file, for messages.  Raises: FormatError, KeyError."""
+    if handle.attrs.get("format") != FORMAT:
+        raise FormatError(f"{path}: not a ChipProgram; make one with 'neuro_deploy compile'")
+    if int(handle.attrs["schema"]) > SCHEMA:
+        raise FormatError(f"{path}: its schema {handle.attrs['schema']} is newer than {SCHEMA}; upgrade neuro_deploy")
+    if int(handle.attrs["schema"]) < SCHEMA:
+        raise FormatError(f"{path}: made by an older neuro_deploy (schema {handle.attrs['schema']}); compile again")
+
+    head = json.loads(handle.attrs["head"])
+    readout, registers = head.pop("readout"), Registers(**head.pop("registers"))
+    program = ChipProgram(
+        **head,
+        encoders=tuple(Encoder(**_tuples(values)) for _, values, _ in _read(handle["encoders"])),
+        populations=tuple(
+            Population(**_tuples(values), **arrays) for _, values, arrays in _read(handle["populations"])
+        ),
+        synapses=tuple(_synapse(*parts) for parts in _read(handle["synapses"])),
+        readout=Readout(**readout) if readout else None,
+        registers=registers,
+        report=json.loads(handle["report"][()]),
+    )
+    if program.digest != handle.attrs["digest"]:
+        raise FormatError(f"{path}: its content does not match its digest; it was changed or damaged")
+    return program
 
 
 def _read(group: h5py.Group) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
