@@ -1,6 +1,7 @@
 """The zoo's trained networks and their cards, made by training and measuring: no number in them is typed.
 
     python docs/zoo.py [NAME ...]     all models of ZOO, or some; one core, about half an hour for all
+    python docs/zoo.py --files        the networks' files as they are written now, of what they hold; trains nothing
     python docs/zoo.py --cards        only the pages and README.md's table anew, from the cards as they are
     python docs/zoo.py --check        the same, but change nothing, and fail where one is not current
 
@@ -26,7 +27,8 @@ from zoo_pages import page, table
 
 from neuro_deploy import zoo
 from neuro_deploy.files import write_text
-from neuro_deploy.graph import read_nir
+from neuro_deploy.graph import read_nir, write_nir
+from neuro_deploy.lower import compile
 from neuro_deploy.neurons import spec
 from neuro_deploy.resources import versions
 from neuro_deploy.road import Trained, Verified, export_run, train_run, verify_graph
@@ -65,6 +67,23 @@ def made(name: str, runs: Path) -> None:
     write_text(folder / zoo.CARD, json.dumps(card, indent=2) + "\n")
 
 
+def rewritten(name: str) -> None:
+    """Write a model's file anew, of itself.  Raises: SystemExit if it is no longer the program of its card."""
+    model = zoo.zoo_model(name)
+    graph, card = read_nir(model.network), dict(model.card)
+    write_nir(graph, model.network)
+    if compile(read_nir(model.network), zoo.TARGET, exact=True).digest != card["digest"]:
+        raise SystemExit(f"{name}: compiled, it is another program; run python docs/zoo.py {name}")
+    card["file"] = file_of(model.network)
+    write_text(model.folder / zoo.CARD, json.dumps(card, indent=2) + "\n")
+
+
+def file_of(path: Path) -> dict[str, Any]:
+    """Size and digest of a file."""
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def architecture(recipe: Recipe) -> str:
     """The name of the factory."""
     return recipe.network.factory.rpartition(":")[2]
@@ -89,7 +108,7 @@ def card_of(
     if not verdict.passed or verdict.exact is None:
         raise SystemExit(f"{recipe.name}: not written: {verdict.sentence}")
     proof = read_nir(network).metadata["neuro_deploy"]["proof"]["sample"]
-    data, content = load_run(run).data, network.read_bytes()
+    data = load_run(run).data
     chip = recipe.on_chip(zoo.TARGET)
     return {
         "schema": zoo.SCHEMA,
@@ -108,7 +127,7 @@ def card_of(
         "target": program.target,
         "digest": program.digest,
         "proven": program.proven,
-        "file": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+        "file": file_of(network),
         "accuracy": {
             "float": floats.accuracy,
             "training": trained.accuracy,
@@ -183,12 +202,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ZOO)}")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "zoo", help="where the training runs are kept")
+    parser.add_argument("--files", action="store_true", help="write the files anew; train and measure nothing")
     parser.add_argument("--cards", action="store_true", help="train and measure nothing")
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a page is not current")
     options = parser.parse_args()
     for name in () if options.cards or options.check else options.names or ZOO:
         print(name, flush=True)
-        made(name, options.runs)
+        rewritten(name) if options.files else made(name, options.runs)
     stale = pages(options.check)
     if options.check and stale:
         print(f"not current: {', '.join(stale)}; run python docs/zoo.py --cards", file=sys.stderr)
