@@ -181,6 +181,30 @@ def test_nothing_is_overwritten(finished: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_other_data_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run says which data it saw: resumed with other data it is refused, loaded it is warned of."""
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(TrainingError, match="interrupted"):
+        tiny(out, progress=stop)
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    torch.save({**state, "data": "0123456789abcdef"}, out / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=r"other data .digest 0123456789abcdef"):
+        tiny(out, resume=True)
+    torch.save(state, out / "checkpoint.pt")
+    tiny(out, resume=True)
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["data"] == {"name": "digits", "digest": state["data"]} and load_run(out).data.digest == state["data"]
+    assert not caplog.records
+    summary["data"]["digest"] = "0123456789abcdef"
+    (out / "run.json").write_text(json.dumps(summary))
+    load_run(out)
+    assert "was trained on other data (0123456789abcdef)" in caplog.text
+
+
 def test_damaged_runs_are_explained(finished: Path, tmp_path: Path) -> None:
     def copy(name: str) -> Path:
         out = tmp_path / name

@@ -126,4 +126,4 @@ class Desk:
         """At the end: the weights, and that the run is whole."""
         if not session.processes.rank:
             told = str(session.fabric.device), session.processes.count
-            finish(self.out, session.model, session.recipe, list(position.history), *told)
+            finish(self.out, session.model, session.recipe, session.data, list(position.history), *told)

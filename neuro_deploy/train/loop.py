@@ -97,7 +97,7 @@ def train(
     with claimed(out):
         checkpoint = open_run(out, resume)
         if checkpoint:
-            check_recipe(checkpoint, recipe, out / CHECKPOINT)
+            check_recipe(checkpoint, recipe, data, out / CHECKPOINT)
             devices = _as_begun(checkpoint, devices, mine or processes)
         elif isinstance(network, Chip):
             save_program(network.frozen, out / FORMATS)

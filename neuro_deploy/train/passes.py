@@ -59,7 +59,7 @@ def train_epoch(
     seed: called with (epoch, step) before each step.
     """
     settings, epoch = session.recipe.training, len(position.history) + 1
-    x, y = torch.tensor(session.data.train_x), torch.tensor(session.data.train_y)
+    samples = len(session.data.train_x)
     batches = torch.split(order(session, epoch), settings.batch_size)
     steps = [batches[i : i + settings.accumulate] for i in range(0, len(batches), settings.accumulate)]
     before, begin = position.seconds, time.perf_counter()
@@ -71,7 +71,7 @@ def train_epoch(
             group["lr"] = rate * schedule(settings.schedule, done)
         seed(epoch, step)
         session.stepper.zero_grad()
-        totals = totals + gradients(session, x, y, steps[step])
+        totals = totals + gradients(session, steps[step])
         norms = gradient_norms(session.model, session.scale()) if step + 1 == len(steps) else {}
         session.stepper.step()
         spent = before + time.perf_counter() - begin
@@ -79,15 +79,15 @@ def train_epoch(
         passed = (epoch - 1) * len(batches) + min(len(batches), (step + 1) * settings.accumulate)
         stepped(position, passed, settings.epochs * len(batches))
     loss, hits = totals.tolist()
-    return loss / len(x), hits / len(x), position.norms
+    return loss / samples, hits / samples, position.norms
 
 
-def gradients(session: Session, x: Tensor, y: Tensor, batches: Sequence[Tensor]) -> Tensor:
+def gradients(session: Session, batches: Sequence[Tensor]) -> Tensor:
     """Add to each parameter the gradient of the mean loss over all samples of `batches`, the same in all processes.
 
-    x, y: the training set.   batches: indices of samples.   Returns the sums over samples of loss and right decisions.
+    batches: indices of samples in the training set.   Returns the sums over samples of loss and right decisions.
     """
-    device, processes = session.fabric.device, session.processes
+    device, processes, data = session.fabric.device, session.processes, session.data
     size, last = sum(map(len, batches)), len(batches) - 1
     sums = torch.zeros(2, device=device)
     for i, batch in enumerate(batches):
@@ -95,8 +95,8 @@ def gradients(session: Session, x: Tensor, y: Tensor, batches: Sequence[Tensor])
         share = len(mine) / len(batch) * (processes.count if parts else 1)
         waiting = session.fabric.no_backward_sync(session.wrapped, enabled=i < last) if processes.count > 1 else None
         with split(parts), waiting or nullcontext():
-            label = y[mine].to(device)
-            sent, crossed, balance = _losses(session, x[mine].to(device), label)
+            x, label = (torch.tensor(values[mine.numpy()]).to(device) for values in (data.train_x, data.train_y))
+            sent, crossed, balance = _losses(session, x, label)
             loss = crossed if share == 1 else crossed * share
             if balance is not None:
                 loss = loss + balance
@@ -153,10 +153,10 @@ def _load_kernels(session: Session) -> None:
 
 def _sort_buckets(session: Session) -> None:
     kept = {name: value.clone() for name, value in session.model.state_dict().items()}
-    x, y = (torch.tensor(values[: session.processes.count]) for values in (session.data.train_x, session.data.train_y))
+    few = torch.arange(min(session.processes.count, len(session.data.train_x)))
     session.wrapped.train()
     for _ in range(2):  # they are sorted as the second begins
-        gradients(session, x, y, [torch.arange(len(x))])
+        gradients(session, [few])
     session.stepper.zero_grad()
     session.model.load_state_dict(kept)
 
@@ -182,10 +182,10 @@ def evaluate(model: nn.Module, data: Dataset, steps: int, processes: Processes) 
     Leaves the model in eval mode.
     """
     model.eval()
-    x, y = torch.tensor(data.test_x), torch.tensor(data.test_y)
-    parts = list(zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True))
+    samples = len(data.test_x)
+    parts = [slice(begin, begin + EVALUATION_BATCH) for begin in range(0, samples, EVALUATION_BATCH)]
     mine = {
-        i: _measure(model, data, *parts[i], steps, look=i == 0)
+        i: _measure(model, data, parts[i], steps, look=i == 0)
         for i in range(processes.rank, len(parts), processes.count)
     }
     found = {i: measured for each in processes.gather(mine) for i, measured in each.items()}
@@ -199,8 +199,8 @@ def evaluate(model: nn.Module, data: Dataset, steps: int, processes: Processes) 
             sums[name] = sums.get(name, 0.0) + value
         for name, count in part.events.items():
             events[name] += count
-    rates = {name: value / len(x) for name, value in sums.items()}
-    return Measured(hits / len(x), rates, events, found[0].potentials)
+    rates = {name: value / samples for name, value in sums.items()}
+    return Measured(hits / samples, rates, events, found[0].potentials)
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,9 @@ class _Part:
     potentials: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _measure(model: nn.Module, data: Dataset, x: Tensor, y: Tensor, steps: int, look: bool) -> _Part:
-    """look: at potentials as well."""
+def _measure(model: nn.Module, data: Dataset, part: slice, steps: int, look: bool) -> _Part:
+    """part: of the test set.   look: at potentials as well."""
+    x, y = torch.tensor(data.test_x[part]), torch.tensor(data.test_y[part])
     device = next(model.parameters()).device
     with torch.no_grad():
         sent, states = _run(model, model, data.shown(x.to(device), steps))

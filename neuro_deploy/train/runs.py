@@ -165,13 +165,14 @@ def open_run(out: Path, resume: bool) -> dict[str, Any] | None:
 
 
 def finish(
-    out: Path, model: nn.Module, recipe: Recipe, history: list[Metrics], device: str, processes: int = 1
+    out: Path, model: nn.Module, recipe: Recipe, data: Dataset, history: list[Metrics], device: str, processes: int = 1
 ) -> None:
     """Write the weights, then run.json, which says that the run is whole.  Raises: FileError."""
     save_tensors(out / WEIGHTS, {name: value.detach().cpu() for name, value in model.state_dict().items()})
     summary = {
         "finished": True,
         "recipe": recipe.name,
+        "data": {"name": data.name, "digest": data.digest},
         "metrics": history[-1],
         "device": device,
         "processes": processes,
@@ -194,6 +195,7 @@ def load_run(run_dir: str | os.PathLike[str]) -> Run:
     try:
         summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
         metrics = summary["metrics"] if summary["finished"] else None
+        digest = summary.get("data", {}).get("digest", "")
     except OSError:
         if (out / CHECKPOINT).exists():
             command = f"neuro_deploy train {out / RECIPE} --out {out} --resume"
@@ -206,6 +208,8 @@ def load_run(run_dir: str | os.PathLike[str]) -> Run:
     except NeuroDeployError as error:
         raise TrainingError(f"{out}: the run's recipe cannot be used: {error}") from error
     data = data_of(recipe)
+    if digest and data.digest and digest != data.digest:
+        log.warning("%s: was trained on other data (%s) than there is now (%s)", out, digest, data.digest)
     model = load_chip(out, recipe, data) if recipe.chip.target else build(recipe, data)
     load_weights(model, load_tensors(out / WEIGHTS), out / WEIGHTS)
     return Run(recipe, model.eval(), data, metrics or {})

@@ -117,6 +117,7 @@ def save(session: Session, out: Path, position: Position) -> None:
     """Write a checkpoint, atomically.  Raises: FileError."""
     state = {
         "recipe": session.recipe.model_dump(by_alias=True),
+        "data": session.data.digest,
         "processes": session.processes.count,
         "epoch": len(position.history),
         "step": position.step,
@@ -144,14 +145,19 @@ def restore(session: Session, checkpoint: Mapping[str, Any], path: Path) -> Posi
         raise TrainingError(f"{path}: the optimizer's state does not fit ({error}); train again") from error
 
 
-def check_recipe(checkpoint: Mapping[str, Any], recipe: Recipe, path: Path) -> None:
-    """Raise TrainingError unless a checkpoint is of this recipe.  What older ones do not say is the default."""
+def check_recipe(checkpoint: Mapping[str, Any], recipe: Recipe, data: Dataset, path: Path) -> None:
+    """Raise TrainingError unless a checkpoint is of this recipe and data.  What old ones do not say is the default."""
     try:
         known = Recipe.model_validate(checkpoint["recipe"]).model_dump(by_alias=True)
     except ValidationError as error:
         raise TrainingError(f"{path}: its recipe is damaged; train again in another --out") from error
     if lines := differences(known, recipe.model_dump(by_alias=True)):
         raise TrainingError("\n  ".join([f"{path}: the run was started with another recipe:", *lines]))
+    if (began := checkpoint.get("data")) and data.digest and began != data.digest:
+        raise TrainingError(
+            f"{path}: the run was started with other data (digest {began}) than {data.name} has now ({data.digest}); "
+            f"put that back, or train in another --out"
+        )
 
 
 @contextmanager
