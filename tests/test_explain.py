@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from rich.console import Console
 
 import neuro_deploy as nd
 from neuro_deploy.cli import run as cli
-from neuro_deploy.errors import BackendError, InputError
+from neuro_deploy.errors import BackendError, InputError, UnsupportedError
 from neuro_deploy.explanation import FORMATS, Effect, Explanation, Proposal, explain
 from neuro_deploy.explanation.advice import choose
 from neuro_deploy.files import write_npz
@@ -112,6 +113,12 @@ def test_what_cannot_be_explained_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         explain(networks.chain())
     with pytest.raises(InputError, match="labels: at least 40 integers"):
         explain(networks.chain(), "loihi2", X, LABEL[:3])
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            mixed, "part", lambda kind, name: importlib.import_module(f"neuro_deploy.neurons.no_{kind}.{name}")
+        )
+        with pytest.raises(UnsupportedError, match=r"cf1: kind 'cf' has no mixed\.py(?s:.*)lif: kind 'lif'"):
+            explain(networks.chain(), "loihi2", X)
     monkeypatch.setattr(mixed, "SLACK", 0.9)
     with pytest.raises(BackendError, match="all number formats on is not what sim gives"):
         explain(networks.chain(seed=6), "loihi2", X)

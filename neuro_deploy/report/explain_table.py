@@ -18,7 +18,7 @@ def explanation_table(found: Explanation) -> RenderableType:
     parts: list[RenderableType] = [Text(found.sentence, style), Text()]
     parts.append(_formats(found))
     if any(f.layers for f in found.formats):
-        parts.append(_layers(found))
+        parts += [Text("Spikes that differ where a format is on in one layer alone", "bold"), _layers(found)]
     if found.proposals:
         parts.append(_proposals(found))
     if found.unlike_reference:
@@ -64,7 +64,7 @@ def _layers(found: Explanation) -> Table:
     places = list(dict.fromkeys(at for f in costly for at in f.layers))
     columns = ("layer", *(f"{f.name}#" for f in costly))
     rows = [(at, *(number(f.layers[at].differing) if at in f.layers else NONE for f in costly)) for at in places]
-    return table("Spikes that differ where a format is on in one layer alone", columns, rows)
+    return table("", columns, rows)
 
 
 def _proposals(found: Explanation) -> Table:
