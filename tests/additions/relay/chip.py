@@ -15,4 +15,4 @@ def fire(d: Dynamics, h: Tensor) -> tuple[Tensor, Tensor]:
 def firing(d: Dynamics, x: Tensor, s: Tensor, alpha: Tensor) -> Firing:
     theta = d.level("vth")
     slope, tilt = d.counted(x, alpha, theta, torch.ones_like(theta))
-    return Firing(x.new_zeros(()), (Side(1, slope, tilt, torch.zeros_like(d.size)),))
+    return Firing(torch.zeros_like(x), (Side(1, slope, tilt, torch.zeros_like(d.size)),))
