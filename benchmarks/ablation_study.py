@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -95,22 +95,31 @@ def study_jobs(workload: Workload) -> list[Job]:
 
 
 def study_report(workload: Workload, done: Mapping[str, Record]) -> str:
-    """The study's tables in Markdown; "" if it was not run.  A variant of which a run is missing is left out."""
-    keys = [key_of(job.known) for job in study_jobs(workload)]
-    if not any(key in done for key in keys):
-        return ""
-    lines = [f"#### {workload.title}", ""]
+    """The study's tables in Markdown, of the seeds with which all of a table's variants were run; "" without any."""
+    tables = []
     for title, variants in topics(workload).items():
-        lines += [f"| {title} | validation %, mean | sd | spikes a sample | points | better in |"]
-        lines += ["|---|---:|---:|---:|---:|---:|"]
-        found = [(v.label, [done.get(key_of(job.known)) for job in v.jobs(workload)]) for v in variants]
-        rows = [(label, [r for r in records if r]) for label, records in found if all(records)]
-        first = np.array([100 * r["accuracy"] for r in rows[0][1]]) if rows else np.zeros(0)
-        for i, (label, records) in enumerate(rows):
-            accuracy = np.array([100 * r["accuracy"] for r in records])
-            spikes = np.mean([r["spikes"] for r in records])
-            gain = accuracy - first
-            rest = f"{gain.mean():+.2f} | {(gain > 0).sum()} of {len(gain)}" if i else "| "
-            lines.append(f"| {label} | {accuracy.mean():.2f} | {accuracy.std(ddof=1):.2f} | {spikes:,.0f} | {rest} |")
-        lines.append("")
-    return "\n".join(lines)
+        found = [[done.get(key_of(job.known)) for job in variant.jobs(workload)] for variant in variants]
+        tables.append(topic_report(title, found, variants))
+    tables = [table for table in tables if table]
+    return "\n".join([f"#### {workload.title}", "", *tables]) if tables else ""
+
+
+def topic_report(title: str, found: Sequence[Sequence[Record | None]], variants: Sequence[Variant]) -> str:
+    """One table.  found: variant by variant, seed by seed."""
+    rows = [[record for record in together if record] for together in zip(*found, strict=True) if all(together)]
+    if not rows:
+        return ""
+    accuracy = np.array([[100 * record["accuracy"] for record in row] for row in rows])
+    spikes = np.array([[record["spikes"] for record in row] for row in rows])
+    seeds = f"{len(rows)} seed{'s' * (len(rows) > 1)}"
+    lines = [
+        f"| {title} | validation %, {seeds} | sd | spikes a sample | points | better in |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for i, variant in enumerate(variants):
+        gain = accuracy[:, i] - accuracy[:, 0]
+        sd = f"{accuracy[:, i].std(ddof=1):.2f}" if len(rows) > 1 else "-"
+        rest = f"{gain.mean():+.2f} | {(gain > 0).sum()} of {len(gain)}" if i else "| "
+        mean = f"{accuracy[:, i].mean():.2f} | {sd} | {spikes[:, i].mean():,.0f}"
+        lines.append(f"| {variant.label} | {mean} | {rest} |")
+    return "\n".join([*lines, ""])

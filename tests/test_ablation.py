@@ -194,6 +194,8 @@ def test_the_study_changes_one_setting_and_sees_no_test_set(modules: list[Any]) 
     for job, accuracy in zip(alone, (0.4, 0.6, 0.65), strict=True):
         told[workloads.key_of(job.known)]["accuracy"] = accuracy
     assert "| K = 2 | 55.00 | 13.23 | 7 | +5.00 | 2 of 3 |" in study.study_report(workload, told)
+    told.pop(workloads.key_of(alone[1].known))
+    assert "| K = 2 | 52.50 | 17.68 | 7 | +2.50 | 1 of 2 |" in study.study_report(workload, told), "seeds that all have"
     assert study.study_report(workload, {}) == ""
 
 
