@@ -9,7 +9,6 @@ reference.trace.h5, sim.trace.h5, lava.trace.h5  the recorded runs      report.h
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .backends import simulate
 from .comparison import Comparison, compare
 from .errors import FileError, FormatError, LavaMissingError, NeuroDeployError
-from .files import NetworkInput, check_readable, read_input, umask, write_npz, write_text
+from .files import NetworkInput, check_readable, digest_of, read_input, umask, write_npz, write_text
 from .graph import read_nir, write_nir
 from .program import ChipProgram, load_program, save_program
 from .resources import versions
@@ -124,7 +123,8 @@ def write_bundle(
         for name, run in runs.items():
             if run is not None:
                 save_trace(run, made / RUNS[name])
-        write_verdict(made / REPORT, result, title=f"{folder.name} on {result.program.target}", command=command)
+        title, files = f"{folder.name} on {result.program.target}", sorted(made.iterdir())
+        write_verdict(made / REPORT, result, title=title, command=command, graph=graph, files=files)
         manifest = Manifest(
             command=command,
             versions=versions(),
@@ -153,15 +153,6 @@ def check_new(folder: Path) -> None:
 def _write_input(path: Path, x: NetworkInput, label: Any | None) -> None:
     arrays = {f"input.{name}": value for name, value in x.items()} if isinstance(x, Mapping) else {"input": x}
     write_npz(path, **arrays, **({} if label is None else {"label": label}))
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256, hexadecimal."""
-    found = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -94,5 +94,7 @@ def demo(
         for name, trace in runs.items():
             if trace is not None:
                 save_trace(trace, files[f"trace of {'the ' if name == 'float run' else ''}{name}"])
-        write_verdict(files["report"], verified, title="Digits, end to end", command="neuro_deploy demo")
+        given = [path for name, path in files.items() if name != "report" and path.is_file()]
+        title = "Digits, end to end"
+        write_verdict(files["report"], verified, title=title, command="neuro_deploy demo", graph=graph, files=given)
     return Demonstrated(trained, exported, verified, clock.stages, files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import zipfile
@@ -74,6 +75,15 @@ def check_readable(path: str | os.PathLike[str], what: str) -> Path:
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({_reason(error)}); {what} was expected") from error
     return file
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, hexadecimal.  Raises: OSError."""
+    found = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 @contextlib.contextmanager

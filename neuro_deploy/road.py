@@ -23,7 +23,6 @@ from .graph.misread import Misreading
 from .lower import compile
 from .neurons import spec
 from .program import ChipProgram
-from .resources import versions
 from .target import load_target
 from .trace import Trace
 
@@ -266,9 +265,20 @@ def _witnesses(lava: Trace | None) -> dict[str, str]:
     return {key.removeprefix("witness "): text for key, text in told.items() if key.startswith("witness ")}
 
 
-def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> None:
-    """The HTML report of a verification.  Raises: FileError."""
-    from .report import write_report
+def write_verdict(
+    path: Path,
+    result: Verified,
+    *,
+    title: str,
+    command: str,
+    graph: nir.NIRGraph | None = None,
+    files: Sequence[Path] = (),
+) -> None:
+    """The HTML report of a verification.  Raises: FileError.
+
+    graph: the network, to be drawn.   files: of which the report gives the digests.
+    """
+    from .report import provenance, write_report
 
     other = result.lava if result.lava is not None else result.reference
     write_report(
@@ -280,5 +290,6 @@ def write_verdict(path: Path, result: Verified, *, title: str, command: str) -> 
         program=result.program,
         stages=result.stages,
         estimate=result.estimate,
-        provenance={"command": command, "target": result.program.target, **versions()},
+        graph=graph,
+        provenance=provenance(command, files) | {"target": result.program.target},
     )

@@ -74,10 +74,9 @@ def compare(
     Example: [bold]neuro_deploy compare sim.trace.h5 lava.trace.h5 --program p.program.h5 --report diff.html[/bold]
     """
     from ..comparison import compare as judge
-    from ..report import write_report
+    from ..report import provenance, write_report
     from ..report.junit import cases_of, write_junit
     from ..report.tables import comparison_table
-    from ..resources import versions
 
     keep_inputs([a, *([b] if b else []), *program, *([label] if label else [])], report, junit)
     if len(program) > 2:
@@ -107,7 +106,10 @@ def compare(
     found, notes = (None, ()) if programs is None or result.first is None else _diagnosis(one, other, programs)
     result = replace(result, notes=(*result.notes, *notes))
     if report:
-        commands = {"command": f"neuro_deploy compare {' '.join(map(str, files))}"}
+        options = [word for path in program for word in ("--program", str(path))]
+        options += ["--label", str(label)] if label else []
+        options += ["--distances"] if distances else []
+        command = shlex.join(["neuro_deploy", "compare", *map(str, files), *options])
         write_report(
             report,
             title=title,
@@ -115,7 +117,7 @@ def compare(
             a=one,
             b=other,
             program=known[0] if known else None,
-            provenance=commands | versions(),
+            provenance=provenance(command, [*files, *program, *([label] if label else [])]),
         )
     if junit:
         write_junit(junit, title, cases_of(result))
@@ -199,6 +201,7 @@ def verify(
     from ..report.junit import cases_of_verdict, write_junit
     from ..report.tables import verdict_table
     from ..road import MOST_LAVA_SAMPLES, verify_graph, write_verdict
+    from ..target import target_file
     from ..zoo import LAVA_SAMPLES, named
 
     if is_bundle(source):
@@ -243,7 +246,9 @@ def verify(
     words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
     command = shlex.join(["neuro_deploy", "verify", str(source), *words])
     if report:
-        write_verdict(report, result, title=f"{source.name} on {target}", command=command)
+        given = [path for path in (file, target_file(target), input_, calibrate) if path]
+        title = f"{source.name} on {target}"
+        write_verdict(report, result, title=title, command=command, graph=graph, files=given)
     if bundle:
         write_bundle(bundle, graph, target, x, label, result, options=options, command=command)
     if junit:

@@ -1,5 +1,6 @@
 """Results for people: rich tables for the terminal (tables.py) and the HTML report."""
 
 from .html import write_report
+from .provenance import provenance
 
-__all__ = ["write_report"]
+__all__ = ["provenance", "write_report"]

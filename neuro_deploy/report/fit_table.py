@@ -17,6 +17,8 @@ RESOURCES = {
     "output_axons": "output axons",
 }
 UNKNOWN = "not published"
+OVER = " ✗"
+"""Behind what is more than a core has."""
 
 
 def fit_table(fit: Mapping[str, Any]) -> RenderableType:
@@ -24,11 +26,26 @@ def fit_table(fit: Mapping[str, Any]) -> RenderableType:
 
     fit: `Fit.to_dict()`.
     """
-    populations = table("What each population takes, over all its cores", _columns(), _rows(fit))
+    sentence, columns, fullest = facts_of(fit)
+    populations = table("What each population takes, over all its cores", columns, _bold(population_rows(fit), 2))
     title = f"The fullest core of each, and its share of what a core of {fit['target']} has"
-    fullest = table(title, ("name", *(f"{text}#" for text in RESOURCES.values())), _fullest(fit))
     notes = [Text(note, "dim") for note in fit["notes"]]
-    return Group(Text(_sentence(fit), "bold"), Text(), populations, fullest, *notes, Text())
+    cores = table(title, fullest, _bold(fullest_rows(fit), 1))
+    return Group(Text(sentence, "bold"), Text(), populations, cores, *notes, Text())
+
+
+def facts_of(fit: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The sentence, the columns of `population_rows`, and those of `fullest_rows` ("#": of numbers)."""
+    resources = tuple(f"{text}#" for text in RESOURCES.values())
+    columns = ("name", "cores#", "limited by", "connections#", "stored#", *resources)
+    return _sentence(fit), columns, ("name", *resources)
+
+
+def _bold(rows: Iterator[tuple[str, ...]], last: int) -> list[tuple[object, ...]]:
+    """The rows, the first of the `last` ones in bold, a cell that is more than a core has in red."""
+    found = [tuple(Text(c, "bold red") if c.endswith(OVER) else c for c in row) for row in rows]
+    found[-last] = tuple(Text(str(cell), "bold") for cell in found[-last])
+    return list(found)
 
 
 def _sentence(fit: Mapping[str, Any]) -> str:
@@ -38,18 +55,14 @@ def _sentence(fit: Mapping[str, Any]) -> str:
     return f"Fit on {fit['target']}: {number(cores)} core{'s' if cores != 1 else ''}{of}, {chips}"
 
 
-def _columns() -> tuple[str, ...]:
-    return ("name", "cores#", "limited by", "connections#", "stored#", *(f"{t}#" for t in RESOURCES.values()))
-
-
-def _rows(fit: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+def population_rows(fit: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """What each population takes; in the last two rows, the total and its share of a chip."""
     for p in fit["populations"]:
         limited_by = RESOURCES.get(p["bound_by"], "")
         counts = (number(p[name]) for name in ("connections", "stored_on_cores"))
         yield p["name"], number(p["cores"]), limited_by, *counts, *(number(p["total"][name]) for name in RESOURCES)
     sums = [number(fit[name]) for name in ("connections", "stored_on_cores")]
-    total = ["total", number(fit["cores"]), "", *sums, *(number(fit["total"][name]) for name in RESOURCES)]
-    yield tuple(Text(cell, "bold") for cell in total)
+    yield "total", number(fit["cores"]), "", *sums, *(number(fit["total"][name]) for name in RESOURCES)
     cores = fit["cores_per_chip"]
     shares = [_share(fit["total"][name], fit["limits"][name] * cores) for name in RESOURCES]
     yield (
@@ -62,19 +75,20 @@ def _rows(fit: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     )
 
 
-def _fullest(fit: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+def fullest_rows(fit: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The fullest core of each population; in the last row, what a core has."""
     limits = fit["limits"]
     for p in fit["populations"]:
         yield p["name"], *(_used(p["fullest"][name], limits[name]) for name in RESOURCES)
     has = [number(limits[name]) if limits[name] else UNKNOWN for name in RESOURCES]
-    yield tuple(Text(cell, "bold") for cell in ("a core has", *has))
+    yield "a core has", *has
 
 
 def _share(value: int, limit: int) -> str:
     return percent(value / limit) if limit else NONE
 
 
-def _used(value: int, limit: int) -> Text:
+def _used(value: int, limit: int) -> str:
     if not limit:
-        return Text(number(value))
-    return Text(f"{number(value)} ({value / limit:.0%})", "bold red" if value > limit else "")
+        return number(value)
+    return f"{number(value)} ({value / limit:.0%})" + (OVER if value > limit else "")

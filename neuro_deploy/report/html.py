@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
+import nir
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -19,8 +20,15 @@ from ..program import ChipProgram
 from ..trace import Trace
 from .cause_table import account_rows
 from .estimate_table import COLUMNS, benchmark_rows, layer_rows, remarks, summary_rows
+from .fit_table import facts_of, fullest_rows, population_rows
+from .graph_svg import graph_svg, program_svg
+from .histograms import histograms, svg, told
+from .provenance import flat_text, known_of
 from .text import NONE, number, percent, shape_text
-from .views import Runs, view
+from .two_runs import Runs
+from .views import view
+
+SCRIPTS = ("plot.js", "raster.js", "potentials.js", "report.js")
 
 
 def write_report(
@@ -33,18 +41,19 @@ def write_report(
     program: ChipProgram | None = None,
     stages: Sequence[tuple[str, float]] = (),
     estimate: Estimate | None = None,
+    graph: nir.NIRGraph | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> None:
     """Write a self-contained HTML report of two runs, atomically; the same arguments give the same bytes.
 
     result: what `compare(a, b)` or `judge` found.   a, b: the runs that are drawn.
     program: for the thresholds and the facts about it.   stages: (name, seconds).
-    estimate: of energy and time on the chip.
+    estimate: of energy and time on the chip.   graph: the network that is drawn (else the program is, if there is one).
     provenance: versions, commands and whatever else a reader needs to repeat it (mappings may nest).
     Raises: FileError; InputError if the verdict holds no comparison of a and b.
     """
     runs = Runs(a, b, _main(result, a, b), program)
-    write_text(path, render(title, result, runs, stages, provenance or {}, estimate))
+    write_text(path, render(title, result, runs, stages, provenance or {}, estimate, graph))
 
 
 def _main(result: Comparison | Verdict, a: Trace, b: Trace) -> Comparison:
@@ -69,6 +78,7 @@ def render(
     stages: Sequence[tuple[str, float]],
     provenance: Mapping[str, object],
     estimate: Estimate | None = None,
+    graph: nir.NIRGraph | None = None,
 ) -> str:
     """The report's text."""
     folder = files(__package__)
@@ -79,8 +89,7 @@ def render(
     shown = verdict.statistics if verdict else runs.result if runs.result.statistics else None
     parts = {
         "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
-        "script": Markup((folder / "report.js").read_text(encoding="utf-8")),
-        "plotly": Markup((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")),
+        "script": Markup("\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)),
         "title": title,
         "banner": banner(result),
         "figures": list(_figures(result)),
@@ -95,7 +104,10 @@ def render(
         "witnesses": verdict.witnesses if verdict else {},
         "stages": stages,
         "estimate": _estimate(estimate) if estimate else None,
-        "provenance": [*_known(runs), *_flat(provenance)],
+        "graph": _graph(graph, runs),
+        "histograms": [(h.population, Markup(svg(h)), told(h), [n for n, _ in h.counts]) for h in histograms(runs)],
+        "fit": _fit(runs.program),
+        "provenance": [*flat_text(provenance), *known_of(runs)],
         "data": view(runs),
     }
     return environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8")).render(parts)
@@ -176,28 +188,18 @@ def _estimate(found: Estimate) -> dict[str, object]:
     return {"target": found.target, "samples": found.samples, "facts": facts, "remarks": list(remarks(found)), **layers}
 
 
-def _known(runs: Runs) -> Iterator[tuple[str, str]]:
-    """What the runs and the program say about themselves."""
-    for name, trace in zip(run_names(runs.a, runs.b), (runs.a, runs.b), strict=True):
-        size = f"{trace.steps} steps of {trace.dt:g} s, {number(trace.batch)} samples"
-        yield f"run {name}", f"{trace.kind}, {size}"
-        yield from ((f"run {name}: {key}", value) for key, value in trace.provenance.items())
-        if trace.digest:
-            yield f"run {name}: program", trace.digest
-        for population, events in trace.counters.items():
-            counted = ", ".join(f"{number(n)} {event.replace('_', ' ')}" for event, n in events.items() if n)
-            if counted:
-                yield f"run {name}: counted in {population}", counted
-    if runs.program:
-        yield "program", runs.program.digest
-        yield "program: target", runs.program.target
-        yield "program: registers", "proven not to overflow" if runs.program.proven else "not proven"
-        yield from (("program: remark", str(remark)) for remark in runs.program.report.get("remarks", []))
+def _graph(graph: nir.NIRGraph | None, runs: Runs) -> Markup | None:
+    """The network, else the program, as SVG."""
+    if graph is not None:
+        return Markup(graph_svg(graph, runs.a.dt))
+    return Markup(program_svg(runs.program)) if runs.program else None
 
 
-def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}: ")
-        else:
-            yield prefix + key, str(value)
+def _fit(program: ChipProgram | None) -> dict[str, object] | None:
+    """Texts of how much of the chip a program takes, if `compile` said so."""
+    fit = program.report.get("fit") if program else None
+    if not fit:
+        return None
+    sentence, columns, fullest = facts_of(fit)
+    found = {"sentence": sentence, "columns": columns, "rows": list(population_rows(fit)), "notes": fit["notes"]}
+    return {**found, "fullest_columns": fullest, "fullest": list(fullest_rows(fit)), "target": fit["target"]}

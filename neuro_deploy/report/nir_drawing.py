@@ -171,7 +171,7 @@ def _arrow(route: Route) -> Any:
     from matplotlib.path import Path
 
     codes = {"move": Path.MOVETO, "line": Path.LINETO, "wave": Path.CURVE4, "corner": Path.CURVE3}
-    path = list(_curve(route.points))
+    path = list(curve(route.points))
     style = {"ls": (0, (4, 2)), "color": COLOURS["neurons that fire"]} if route.back else {"color": "#444444"}
     return FancyArrowPatch(
         path=Path([point for point, _ in path], [codes[what] for _, what in path]),
@@ -185,7 +185,7 @@ def _arrow(route: Route) -> Any:
     )
 
 
-def _curve(points: Sequence[Point]) -> Iterator[tuple[Point, str]]:
+def curve(points: Sequence[Point]) -> Iterator[tuple[Point, str]]:
     """A path: waves between points at different heights, round corners where it turns from across to up or down."""
     yield points[0], "move"
     here = points[0]

@@ -1,142 +1,189 @@
-"use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  // Okabe-Ito colours: told apart with any kind of colour vision; the symbols differ as well.
-  const SAME = "#4a555e", ONLY_A = "#d55e00", ONLY_B = "#0072b2", OTHER = "#cc79a7", LINE_A = "#0072b2", LINE_B = "#e69f00";
-  const [A, B] = data.names;
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
-  const text = (s) => String(s).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const make = (tag, content, className) => {
-    const node = document.createElement(tag);
-    if (content !== undefined) node.textContent = content;
-    if (className) node.className = className;
-    return node;
-  };
-  const picker = (entries, label) => {
-    const box = make("select");
-    box.setAttribute("aria-label", label);
-    entries.forEach((entry, i) => { const o = make("option", entry); o.value = i; box.append(o); });
-    return box;
-  };
-  const shown = (v) => (v === null ? "not finite" : v);
+// The page: populations, their filter, and a raster and potentials of each.
+const data = JSON.parse(document.getElementById("data").textContent);
+const [A, B] = data.names;
+const home = document.getElementById("populations"), sampleBox = document.getElementById("sample");
 
-  // Long runs open at WINDOW steps around the first difference (or at the start); a double click shows all of them.
-  const WINDOW = 120;
-  const opening = (p) => {
-    const end = p.start + p.rows;
-    if (p.rows <= WINDOW * 1.5) return [p.start - 0.5, end - 0.5];
-    const middle = data.first === null ? 0 : data.first;
-    const from = Math.max(p.start, Math.min(middle - WINDOW / 2, end - WINDOW));
-    return [from - 0.5, from + WINDOW - 0.5];
-  };
+const unpack = async (type, packed, against) => {
+  const raw = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const kind = window[`${type}Array`], width = kind.BYTES_PER_ELEMENT, count = planes.length / width, bytes = new Uint8Array(planes.length);
+  for (let i = 0; i < count; i++) for (let k = 0; k < width; k++) bytes[i * width + k] = planes[k * count + i];
+  if (against) { const other = new Uint8Array(against.buffer); for (let i = 0; i < bytes.length; i++) bytes[i] ^= other[i]; }
+  return new kind(bytes.buffer);
+};
+const both = async (part) => {
+  const a = part.a === null ? null : await unpack(part.type, part.a);
+  const b = part.b === null ? null : part.b === "same" ? a : await unpack(part.type, part.b, a);
+  return { a, b };
+};
+const remember = (compute) => { const known = new Map(); return (key) => { if (!known.has(key)) known.set(key, compute(key)); return known.get(key); }; };
 
-  const layout = (p, height, foot, extra) => {
-    const end = p.start + p.rows, shapes = [];
-    const band = (x0, x1) => shapes.push({ type: "rect", xref: "x", yref: "paper", x0, x1, y0: 0, y1: 1, fillcolor: "#eef1f4", line: { width: 0 }, layer: "below" });
-    if (p.start < 0) band(p.start - 0.5, -0.5);
-    if (end > data.steps) band(data.steps - 0.5, end - 0.5);
-    return {
-      height, margin: { l: 66, r: 34, t: 30, b: 46 + foot }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest",
-      font: { family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", size: 12, color: "#1d252c" },
-      legend: { orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom", itemsizing: "constant" },
-      xaxis: { title: { text: "step t", standoff: 6 }, range: opening(p), minallowed: p.start - 0.5, maxallowed: end - 0.5, zeroline: false, gridcolor: "#eef1f4", tickformat: "d", dtick: p.rows <= 24 ? 1 : undefined },
-      shapes, ...extra,
-    };
-  };
+const label = (shape, neuron) => {
+  const parts = [];
+  for (const n of shape.slice().reverse()) { parts.unshift(neuron % n); neuron = Math.floor(neuron / n); }
+  return parts.join(", ") || "0";
+};
+const indexOf = (shape, text) => {
+  const parts = text.trim().split(/[\s,;]+/).map(Number);
+  if (!text.trim() || parts.some((n) => !Number.isInteger(n) || n < 0)) return -1;
+  if (parts.length === 1) return parts[0] < shape.reduce((x, y) => x * y, 1) ? parts[0] : -1;
+  if (parts.length !== shape.length || parts.some((n, i) => n >= shape[i])) return -1;
+  return parts.reduce((sum, n, i) => sum * shape[i] + n, 0);
+};
 
-  const raster = (p, sample) => {
-    const { labels, events } = p.raster, e = events[sample];
-    const top = Math.max(1, ...e.a.map(Math.abs), ...e.b.map(Math.abs));
-    const same = (i) => e.a[i] === e.b[i] || !data.exact && p.input;
-    const groups = [
-      { name: p.input && !data.exact ? "input" : "both the same", color: SAME, symbol: "square", test: same },
-      { name: "only " + A, color: ONLY_A, symbol: "triangle-up", test: (i) => !same(i) && e.b[i] === 0 },
-      { name: "only " + B, color: ONLY_B, symbol: "triangle-down", test: (i) => !same(i) && e.a[i] === 0 },
-      { name: "other value", color: OTHER, symbol: "diamond", test: (i) => !same(i) && e.a[i] !== 0 && e.b[i] !== 0 },
-    ];
-    const crowd = labels.length > 150 || p.rows > 60 ? 0.6 : labels.length > 50 ? 0.8 : 1;
-    const traces = groups.map((g, k) => {
-      const at = e.t.map((_, i) => i).filter(g.test);
-      const size = (i) => crowd * (k ? 9 : 3) + crowd * 7 * Math.sqrt(Math.max(Math.abs(e.a[i]), Math.abs(e.b[i])) / top);
-      return {
-        type: "scatter", mode: "markers", name: text(`${g.name} (${at.length})`), x: at.map((i) => e.t[i]), y: at.map((i) => e.n[i]),
-        marker: { color: g.color, symbol: g.symbol, size: at.map(size), opacity: k ? 1 : 0.75, line: { width: k ? 1 : 0, color: "#fff" } },
-        text: at.map((i) => text(`neuron ${labels[e.n[i]]}, step ${e.t[i]}: ${A} ${shown(e.a[i])}, ${B} ${shown(e.b[i])}`)),
-        hoverinfo: "text", visible: at.length || k === 0 ? true : "legendonly", showlegend: at.length > 0 || k === 0,
-      };
-    });
-    const every = Math.max(1, Math.ceil(labels.length / 12)), ticks = labels.map((_, i) => i).filter((i) => i % every === 0);
-    const yaxis = { title: { text: "neuron" }, range: [-0.8, labels.length - 0.2], zeroline: false, gridcolor: "#f3f5f7", tickvals: ticks, ticktext: ticks.map((i) => labels[i]) };
-    return [traces, layout(p, Math.min(560, Math.max(320, 130 + labels.length * 7)), 26, { yaxis })];
-  };
+// Long runs open at WINDOW steps around the first difference (or at the start).
+const WINDOW = 150;
+const opening = (full, middle) => {
+  if (full.x1 - full.x0 <= WINDOW * 1.5) return full;
+  const from = Math.max(full.x0, Math.min((middle ?? 0) - WINDOW / 2, full.x1 - WINDOW));
+  return { ...full, x0: from, x1: from + WINDOW };
+};
 
-  // "θ", "2θ", ... upward, "-θ'", "-2θ'", ... downward (a signed neuron has a threshold of its own below zero).
-  const thetas = (values, k) => {
-    const up = values.filter((v) => v > 0).length, n = k < up ? k + 1 : k - up + 1;
-    return (k < up ? "" : "−") + (n > 1 ? n : "") + (k < up ? "θ" : "θ′");
-  };
-
-  const membrane = (p, sample, which) => {
-    const neuron = p.membrane.neurons[which], line = neuron.lines[sample], traces = [];
-    const x = Array.from({ length: p.rows }, (_, i) => p.start + i);
-    const differ = { x: [], y: [] };
-    for (const [name, about, dash, open] of [["h", "h before firing", "dot", "diamond-open"], ["v", "v after firing", "solid", "circle-open"]]) {
-      if (!line[name]) continue;
-      const [a, b] = line[name];
-      const label = (run, values) => values.map((v, i) => text(`${name} ${run}, step ${x[i]}: ${shown(v)}`));
-      traces.push({ type: "scatter", mode: "lines", x, y: a, name: text(`${about}, ${A}`), line: { color: LINE_A, width: name === "v" ? 2 : 1.3, dash }, text: label(A, a), hoverinfo: "text" });
-      traces.push({ type: "scatter", mode: "markers", x, y: b, name: text(`${about}, ${B}`), marker: { color: LINE_B, symbol: open, size: p.rows > 200 ? 4 : 8, line: { width: 2 } }, text: label(B, b), hoverinfo: "text" });
-      if (data.exact) a.forEach((v, i) => { if (v !== b[i]) { differ.x.push(x[i]); differ.y.push(b[i]); } });
-    }
-    if (differ.x.length) traces.push({ type: "scatter", mode: "markers", ...differ, name: `differs (${differ.x.length})`, marker: { color: ONLY_A, symbol: "x-thin", size: 12, line: { width: 2.5, color: ONLY_A } }, hoverinfo: "skip" });
-    const result = layout(p, 400, 66, { yaxis: { title: { text: p.membrane.unit, standoff: 8 }, zeroline: true, zerolinecolor: "#c9d1d8", gridcolor: "#eef1f4", tickformat: p.membrane.unit === "chip integers" ? ",d" : "~g" } });
-    neuron.threshold.forEach((value, k) => {
-      result.shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: "#7a8791", width: 1, dash: "dash" } });
-      result.annotations = (result.annotations || []).concat({ xref: "paper", x: 1, y: value, text: thetas(neuron.threshold, k), showarrow: false, xanchor: "left", yanchor: "middle", font: { size: 11, color: "#5b6770" } });
-    });
-    return [traces, result];
-  };
-
-  const sampleBox = document.getElementById("sample");
-  data.samples.forEach((s, i) => { const o = make("option", s.index + (s.differs ? " (differs)" : "")); o.value = i; sampleBox.append(o); });
-  sampleBox.value = data.sample;
-  const home = document.getElementById("populations"), drawers = [];
-  if (data.omitted) home.append(make("p", `${data.omitted} more populations are not drawn, to keep this file small.`, "hint"));
-
-  data.populations.forEach((p, index) => {
-    const box = make("details"), summary = make("summary", p.name), plots = make("div", undefined, "plots");
-    summary.append(make("span", `${p.shape.join(" x ") || 1} ${p.input ? "inputs" : "neurons"}`, "about"));
-    if (p.differing) summary.append(make("span", `✗ ${p.differing} ${p.differing > 1 ? "neurons differ" : "neuron differs"}`, "warn"));
-    box.append(summary, plots);
-    home.append(box);
-    const parts = [];
-    if (p.raster) {
-      const head = make("div", undefined, "head"), plot = make("div"), cell = make("div");
-      const few = p.raster.labels.length < p.size ? `, ${p.raster.labels.length} of ${p.size} neurons (those that differ, then the most active)` : "";
-      head.append(make("span", `${p.input ? "Values" : "Spikes"}${few}${p.cut ? `, ${p.rows} steps` : ""}; larger marks are higher values`, "hint"));
-      cell.append(head, plot);
-      plots.append(cell);
-      parts.push(() => Plotly.react(plot, ...raster(p, Number(sampleBox.value)), CONFIG));
-    }
-    if (p.membrane) {
-      const head = make("div", undefined, "head"), plot = make("div"), cell = make("div");
-      const label = make("label", "Potential of neuron ");
-      const thresholds = p.membrane.neurons.some((n) => n.threshold.length);
-      const choose = picker(p.membrane.neurons.map((n) => n.label + (n.differs ? " (differs)" : "")), `neuron of ${p.name}`);
-      label.append(choose);
-      head.append(label);
-      if (thresholds) head.append(make("span", "θ: firing threshold of h", "hint"));
-      cell.append(head, plot);
-      plots.append(cell);
-      const draw = () => Plotly.react(plot, ...membrane(p, Number(sampleBox.value), Number(choose.value)), CONFIG);
-      choose.addEventListener("change", draw);
-      parts.push(draw);
-    }
-    if (!parts.length) plots.append(make("p", "Nothing that both runs recorded can be drawn.", "hint"));
-    const draw = () => { if (box.open) parts.forEach((part) => part()); };
-    box.addEventListener("toggle", draw);
-    drawers.push(draw);
-    box.open = index < 6 || p.differing > 0;
+const addRaster = (p, home, choose) => {
+  const columns = p.raster.neurons ? p.raster.neurons.length : p.size, id = (n) => (p.raster.neurons ? p.raster.neurons[n] : n);
+  const few = columns < p.size ? `, ${columns} of ${p.size} neurons (those that differ, then the most active)` : "";
+  home.append(make("p", `${p.input ? "Values" : "Spikes"}${few}${p.cut ? `, ${p.rows} steps` : ""}; larger marks are higher values`, "hint head"));
+  const compared = data.exact || !p.input;
+  const loaded = remember(async (sample) => {
+    const cells = { ...(await both(p.raster.samples[sample])), rows: p.rows, columns };
+    return { cells, seen: survey(cells, compared) };
   });
-  sampleBox.addEventListener("change", () => drawers.forEach((draw) => draw()));
-})();
+  let now = null;
+  const told = (t, n) => { const i = (t - p.start) * columns + n; return `neuron ${label(p.shape, id(n))}, step ${t}: ${A} ${shown(now.cells.a[i])}, ${B} ${shown(now.cells.b[i])}`; };
+  const inside = (t, n) => now && t >= p.start && t < p.start + p.rows && n >= 0 && n < columns;
+  const plot = new Plot(home, {
+    label: `${p.input ? "Values" : "Spikes"} of ${p.name}`, height: Math.round(Math.min(420, Math.max(230, 110 + columns * 8))), xLabel: "step t", yLabel: "neuron", yWhole: true,
+    yTick: (y) => (y >= 0 && y < columns ? label(p.shape, id(y)) : ""),
+    paint: (self, ctx, area, ratio) => now && paintRaster(self, ctx, area, ratio, now.cells, p.start, now.seen),
+    about: (x, y) => (inside(Math.round(x), Math.round(y)) ? told(Math.round(x), Math.round(y)) : ""),
+    marks: () => (now ? now.seen.found.map(([t, n]) => [t + p.start, n, told(t + p.start, n)]) : []),
+    chosen: (x, y) => inside(Math.round(x), Math.round(y)) && choose(id(Math.round(y)), Math.round(x)),
+  });
+  let list = null;
+  return async (sample) => {
+    now = await loaded(sample);
+    const { counts } = now.seen, entry = (shape, key, name) => ({ shape, colour: COLOURS[key], name: `${name} (${counts[key].toLocaleString("en")})` });
+    const entries = [entry("square", "same", compared ? "both the same" : "input"), ...(counts.onlyA ? [entry("up", "onlyA", `only ${A}`)] : []), ...(counts.onlyB ? [entry("down", "onlyB", `only ${B}`)] : []), ...(counts.other ? [entry("diamond", "other", "other value")] : [])];
+    const fresh = legend(entries);
+    if (list) list.replaceWith(fresh); else home.append(fresh);
+    list = fresh;
+    const full = { x0: p.start - 0.5, x1: p.start + p.rows - 0.5, y0: -0.7, y1: columns - 0.3, steps: data.steps };
+    plot.show(full, opening(full, p.first[sample]?.[0] ?? data.first));
+  };
+};
+
+const addPotentials = (p, home) => {
+  const m = p.potentials, columns = m.neurons ? m.neurons.length : p.size, place = (neuron) => (m.neurons ? m.neurons.indexOf(neuron) : neuron);
+  const head = make("div", undefined, "head"), field = make("input"), list = make("datalist"), note = make("span", "", "hint"), wrap = make("label", "Potential of neuron ");
+  field.type = "text";
+  field.value = label(p.shape, m.neurons ? m.neurons[0] : p.interest[0]);
+  field.setAttribute("aria-label", `Neuron of ${p.name} whose potential is drawn`);
+  list.id = `neurons-${p.name}`;
+  field.setAttribute("list", list.id);
+  p.interest.forEach((n) => { const o = make("option"); o.value = label(p.shape, n); list.append(o); });
+  note.setAttribute("role", "status");
+  wrap.append(field, list);
+  head.append(wrap, note);
+  home.append(head);
+  const loaded = remember(async (sample) => {
+    const found = {};
+    for (const name of Object.keys(m.variables)) found[name] = m.variables[name][sample] && await both(m.variables[name][sample]);
+    return found;
+  });
+  let lines = [], crosses = [], from = p.start, known = [];
+  const at = (x) => Math.round(x) - from;
+  const told = (i) => lines.flatMap(({ name, a, b }) => [[A, a], [B, b]].filter(([, run]) => run).map(([who, run]) => `${name} ${who} ${shown(run[i])}`)).join(", ");
+  const plot = new Plot(home, {
+    label: `Potential of ${p.name}`, height: 320, xLabel: "step t", yLabel: m.unit, yWhole: false, yTick: tickText,
+    paint: (self, ctx, area) => paintPotentials(self, ctx, area, lines, from, known, crosses),
+    about: (x) => { const i = at(x); return lines.length && i >= 0 && i < (lines[0].a || lines[0].b).length ? `step ${i + from}: ${told(i)}` : ""; },
+    marks: () => crosses.map(([i, v, name]) => [i + from, v, `step ${i + from}, ${name}: ${told(i)}`]),
+  });
+  const legendOf = () => {
+    const about = { v: "v after firing", h: "h before firing" }, entries = [];
+    for (const { name, a, b } of lines) {
+      if (a) entries.push({ shape: name === "v" ? "line" : "dots", colour: COLOURS.lineA, name: `${about[name]}, ${A}` });
+      if (b) entries.push({ shape: name === "v" ? "ring" : "ringed", colour: COLOURS.lineB, name: `${about[name]}, ${B}` });
+    }
+    if (crosses.length) entries.push({ shape: "cross", colour: COLOURS.onlyA, name: `differs (${crosses.length})` });
+    return legend(entries);
+  };
+  let shownList = null, sampleNow = 0;
+  const draw = async (middle) => {
+    const neuron = indexOf(p.shape, field.value), column = neuron < 0 ? -1 : place(neuron), window_ = m.windows[sampleNow];
+    field.setAttribute("aria-invalid", String(column < 0 || !window_));
+    note.textContent = !window_ ? "not stored for this sample" : column >= 0 ? (known.length ? "" : note.textContent) : neuron < 0 ? `no such neuron; shape ${p.shape.join(" x ")}` : `not stored; ${columns} of ${p.size} neurons are`;
+    if (column < 0 || !window_) { lines = []; crosses = []; plot.redraw(); return; }
+    const values = await loaded(sampleNow), pick = (run) => run && Array.from({ length: window_[1] }, (_, i) => run[i * columns + column]);
+    lines = Object.entries(values).map(([name, v]) => ({ name, a: pick(v.a), b: pick(v.b) }));
+    from = window_[0];
+    known = levels(m.thresholds, column);
+    crosses = data.exact ? differing(lines) : [];
+    note.textContent = `${known.length ? "θ: firing threshold of h" : ""}${window_[1] < p.rows ? `${known.length ? "; " : ""}steps ${from} to ${from + window_[1] - 1} are stored` : ""}`;
+    const fresh = legendOf(), [y0, y1] = extent(lines, known);
+    if (shownList) shownList.replaceWith(fresh); else home.append(fresh);
+    shownList = fresh;
+    const full = { x0: from - 0.5, x1: from + window_[1] - 0.5, y0, y1, steps: data.steps };
+    plot.label = `Potential of ${p.name}, neuron ${label(p.shape, neuron)}`;
+    plot.show(full, opening(full, middle ?? p.first[sampleNow]?.[0] ?? data.first));
+  };
+  field.addEventListener("change", () => draw());
+  return {
+    draw: (sample) => { sampleNow = sample; return draw(); },
+    choose: (neuron, step) => { field.value = label(p.shape, neuron); return draw(step); },
+  };
+};
+
+const addPopulation = (p, index) => {
+  const box = make("details"), summary = make("summary", p.name), plots = make("div", undefined, "plots");
+  summary.append(make("span", `${p.shape.join(" x ") || 1} ${p.input ? "inputs" : "neurons"}`, "about"));
+  if (p.differing) summary.append(make("span", `✗ ${p.differing} ${p.differing > 1 ? "neurons differ" : "neuron differs"}`, "warn"));
+  box.append(summary, plots);
+  home.append(box);
+  const cell = () => { const c = make("div"); plots.append(c); return c; };
+  let parts = null, stale = true;
+  const build = () => {
+    parts = [];
+    const left = p.raster && cell(), right = p.potentials && cell(), potentials = right && addPotentials(p, right);
+    if (left) parts.push(addRaster(p, left, (n, t) => potentials && potentials.choose(n, t)));
+    if (right) parts.push(potentials.draw);
+    if (!parts.length) plots.append(make("p", "Nothing that both runs recorded can be drawn.", "hint"));
+  };
+  const draw = async () => {
+    if (!box.open || !stale) return;
+    stale = false;
+    if (!parts) build();
+    for (const part of parts) await part(Number(sampleBox.value));
+  };
+  box.addEventListener("toggle", draw);
+  box.open = index < 6 || p.differing > 0;
+  return { p, box, draw, changed: () => { stale = true; return draw(); } };
+};
+
+const filterOf = (drawn) => {
+  const field = document.getElementById("filter"), only = document.getElementById("only"), count = document.getElementById("shown");
+  const apply = () => {
+    const wanted = field.value.trim().toLowerCase();
+    let left = 0;
+    for (const { p, box } of drawn) { box.hidden = !p.name.toLowerCase().includes(wanted) || (only.checked && !p.differing); left += box.hidden ? 0 : 1; }
+    for (const row of document.querySelectorAll("[data-population]")) {
+      const name = row.dataset.population, p = drawn.find((d) => d.p.name === name)?.p;
+      row.hidden = !name.toLowerCase().includes(wanted) || (only.checked && !(p && p.differing));
+    }
+    count.textContent = `${left} of ${drawn.length} populations`;
+  };
+  field.addEventListener("input", apply);
+  field.addEventListener("keydown", (e) => { if (e.key === "Escape") { field.value = ""; apply(); } });
+  only.addEventListener("change", apply);
+  only.disabled = !drawn.some(({ p }) => p.differing);
+  apply();
+};
+
+data.samples.forEach((s, i) => { const o = make("option", s.index + (s.differs ? " (differs)" : "")); o.value = i; sampleBox.append(o); });
+sampleBox.value = data.sample;
+if (data.omitted) home.append(make("p", `${data.omitted} more populations are not drawn, to keep this file small.`, "hint"));
+if (typeof DecompressionStream === "undefined") home.append(make("p", "This browser cannot unpack the drawings (it has no DecompressionStream); any browser since 2023 can.", "hint"));
+const drawn = data.populations.map(addPopulation);
+filterOf(drawn);
+sampleBox.addEventListener("change", () => drawn.forEach((d) => d.changed()));

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..comparison import Comparison, input_names
-from ..comparison.exact import Pair, blocks, pair
-from ..comparison.statistics import unit_of
-from ..neurons import spec
-from ..program import ChipProgram
-from ..trace import VARIABLES, Trace
+from ..comparison import input_names
+from ..comparison.exact import Pair, blocks
+from ..trace import VARIABLES
+from .packing import packed_pair, size_of
+from .potentials import Potentials, Rows, fitted
+from .two_runs import Runs, flat, scales
 
 SAMPLES = 8
 POPULATIONS = 40
-ROWS = 1000
-NEURONS = 6
-MOST_LEVELS = 8
-PLOT_EVENTS = 6000
-"""Most markers in one raster."""
-EVENTS = 160_000
-"""Most spikes stored, about 2.5 MB."""
-POINTS = 320_000
-"""Most values of potentials stored, about 2.5 MB."""
-
-
-class Runs(NamedTuple):
-    """Two runs and what is known of them.  exact: their numbers are of one kind (then they are shown as they are)."""
-
-    a: Trace
-    b: Trace
-    result: Comparison
-    program: ChipProgram | None
-
-    @property
-    def exact(self) -> bool:
-        """False for a float run against an integer run: potentials are then shown in float units."""
-        return self.a.kind == self.b.kind
-
-    def both(self, name: str, variable: str) -> Pair | None:
-        """The rows that belong together, if both recorded the variable."""
-        if any(name not in t.populations or variable not in t.populations[name].data for t in (self.a, self.b)):
-            return None
-        return pair(self.a, self.b, name, variable, self.result.samples)
+ROWS = 1100
+"""Most steps drawn: a thousand, and those before the latency and after the input."""
+CELLS = 16_000_000
+"""Most neuron-steps of a raster, over all populations and samples."""
+RASTERS, POTENTIALS = 4_000_000, 4_000_000
+"""Most characters that the page spends on spikes, on potentials."""
+INTEREST = 50
+"""So many neurons are proposed for their potentials."""
 
 
 class Marks(NamedTuple):
@@ -72,24 +51,25 @@ def marks(runs: Runs, name: str) -> Marks:
 
 
 def view(runs: Runs) -> dict[str, Any]:
-    """Everything that the report's script needs, as JSON types."""
+    """Everything that the report's script needs, as JSON types; arrays are packed (packing.py)."""
     a, b = runs.a, runs.b
     common = [n for n in a.populations if n in b.populations]
     found = {name: marks(runs, name) for name in common}
     names = sorted(common, key=lambda n: not found[n].samples.any())[:POPULATIONS]
     names = [n for n in common if n in names]
     rows = min(ROWS, max((p.data[v].shape[0] for p in a.populations.values() for v in p.data), default=1))
-    most = max(1, min(SAMPLES, POINTS // (4 * rows * max(1, len(names)))))
+    most = max(1, min(SAMPLES, CELLS // (rows * max(1, sum(a.populations[n].size for n in names)))))
     differing = np.logical_or.reduce([m.samples for m in found.values()]) if found else np.zeros(1, np.bool_)
     chosen = choose_samples(differing, runs.result.first.sample if runs.result.first else None, most)
+    sample = chosen.index(runs.result.first.sample) if runs.result.first else 0
     return {
         "names": [runs.result.a, runs.result.b] if runs.result.a != runs.result.b else ["a", "b"],
         "exact": runs.exact,
         "steps": a.steps,
         "first": runs.result.first.step if runs.result.first else None,
         "samples": [{"index": s, "differs": bool(differing[s])} for s in chosen],
-        "sample": chosen.index(runs.result.first.sample) if runs.result.first else 0,
-        "populations": [_population(runs, n, found[n], chosen, len(names)) for n in names],
+        "sample": sample,
+        "populations": [_population(runs, n, found[n], chosen, sample, len(names)) for n in names],
         "omitted": len(common) - len(names),
     }
 
@@ -101,30 +81,35 @@ def choose_samples(differing: NDArray[np.bool_], first: int | None, most: int) -
     return sorted(list(dict.fromkeys(wanted))[:most])
 
 
-def _population(runs: Runs, name: str, found: Marks, samples: Sequence[int], populations: int) -> dict[str, Any]:
+def _population(
+    runs: Runs, name: str, found: Marks, samples: Sequence[int], sample: int, populations: int
+) -> dict[str, Any]:
     recording = runs.a.populations[name]
     spikes = runs.both(name, "spikes")
-    states = {v: both for v in ("v", "h") if (both := runs.both(name, v)) is not None}
-    any_pair = spikes or next(iter(states.values()), None)
+    states = [v for v in ("v", "h") if any(v in t.populations[name].data for t in (runs.a, runs.b))]
+    any_pair = spikes or next((both for v in states if (both := runs.both(name, v)) is not None), None)
     base: dict[str, Any] = {"name": name, "shape": list(recording.shape), "size": recording.size}
     base |= {"input": name in input_names(runs.a, runs.b), "differing": int(found.neurons.sum())}
-    base |= {"raster": None, "membrane": None}
+    base |= {"raster": None, "potentials": None, "interest": [], "first": []}
     if any_pair is None:
         return base
     window = _window(runs, any_pair)
     first = runs.result.first
     activity = _activity(spikes, samples, window, recording.size)
     order = _order(found, activity, recording.shape, first.neuron if first and first.population == name else None)
-    base |= {"start": any_pair.start + window.start, "rows": window.stop - window.start}
+    base |= {"start": any_pair.start + window.start, "rows": window.stop - window.start, "interest": order[:INTEREST]}
     base["cut"] = base["rows"] < any_pair.a.shape[0]
+    shown = {v: runs.either(name, v, any_pair) for v in states}
+    base["first"] = _firsts(runs, spikes, shown, samples, window, int(base["start"]), found)
     if spikes is not None:
-        budget = min(PLOT_EVENTS, EVENTS // (populations * len(samples)))
-        base["raster"] = _raster(runs, name, spikes, samples, window, order, activity, budget)
-    if states:
-        values = 2 * len(states) * len(samples) * populations * int(base["rows"])
-        base["membrane"] = _membrane(
-            runs, name, states, samples, window, order[: max(1, min(NEURONS, POINTS // values))], found
-        )
+        most = max(1, CELLS // (len(samples) * populations * int(base["rows"])))
+        base["raster"] = _raster(runs, name, spikes, samples, window, order[:most], RASTERS // populations)
+    if states and not base["input"]:
+        parts = Potentials(runs, name, shown, samples, window, order, base["start"])
+        turn = [sample, *(i for i in range(len(samples)) if i != sample)]
+        begin = runs.result.first.step if runs.result.first else None
+        middles = [place[0] if place else begin for place in base["first"]]
+        base["potentials"] = fitted(parts, turn, middles, POTENTIALS // populations)
     return base
 
 
@@ -157,91 +142,46 @@ def _order(
     return list(dict.fromkeys([*head, *order]))
 
 
-def _label(shape: tuple[int, ...], neuron: int) -> str:
-    return ", ".join(str(int(i)) for i in np.unravel_index(neuron, shape)) if shape else "0"
+def _firsts(
+    runs: Runs,
+    spikes: Pair | None,
+    states: Mapping[str, Rows],
+    samples: Sequence[int],
+    window: slice,
+    start: int,
+    found: Marks,
+) -> list[list[int] | None]:
+    """Of each sample the step and the neuron where this population first differs in the window, or None."""
+    given: list[Rows] = [(spikes.a, spikes.b)] if spikes is not None else []
+    given += [rows for rows in states.values() if runs.exact]
+    places: list[list[int] | None] = []
+    for s in samples:
+        best: list[int] | None = None
+        for x, y in given if found.samples[s] else ():
+            if x is None or y is None:
+                continue
+            unequal = (x[window, s] != y[window, s]).reshape(window.stop - window.start, -1)
+            if unequal.any():
+                row, neuron = divmod(int(unequal.argmax()), unequal.shape[1])
+                best = min(best or [start + row, neuron], [start + row, neuron])
+        places.append(best)
+    return places
 
 
 def _raster(
-    runs: Runs,
-    name: str,
-    spikes: Pair,
-    samples: Sequence[int],
-    window: slice,
-    order: list[int],
-    activity: NDArray[np.int64],
-    budget: int,
+    runs: Runs, name: str, spikes: Pair, samples: Sequence[int], window: slice, order: list[int], budget: int
 ) -> dict[str, Any]:
-    fitting = int(np.searchsorted(np.cumsum(activity[order]), budget, side="right"))
-    neurons = np.asarray(sorted(order[: max(1, fitting)]))
-    shape, size = runs.a.populations[name].shape, runs.a.populations[name].size
-    scale = _scales(runs, name) if name in input_names(runs.a, runs.b) else (np.asarray(1.0), np.asarray(1.0))
-    events = []
-    for s in samples:
-        x, y = (run[window, s].reshape(-1, size)[:, neurons] for run in (spikes.a, spikes.b))
-        step, which = np.nonzero((x != 0) | (y != 0))
-        shown = [_numbers(v[step, which] * _flat(u, size)[neurons[which]]) for v, u in zip((x, y), scale, strict=True)]
-        first = spikes.start + window.start
-        events.append({"t": (step + first).tolist(), "n": which.tolist(), "a": shown[0], "b": shown[1]})
-    return {"labels": [_label(shape, int(n)) for n in neurons], "events": events}
-
-
-def _membrane(
-    runs: Runs,
-    name: str,
-    states: dict[str, Pair],
-    samples: Sequence[int],
-    window: slice,
-    neurons: Sequence[int],
-    found: Marks,
-) -> dict[str, Any]:
-    shape, size = runs.a.populations[name].shape, runs.a.populations[name].size
-    scale = _scales(runs, name)
-    entries = []
-    for n in neurons:
-        lines = []
+    """The spikes of as many neurons as fit into the budget (characters)."""
+    size = runs.a.populations[name].size
+    scale = scales(runs, name) if name in input_names(runs.a, runs.b) else (np.asarray(1), np.asarray(1))
+    while True:
+        neurons = np.asarray(sorted(order))
+        parts = []
         for s in samples:
-            line = {}
-            for variable, both in states.items():
-                ends = (run[window, s].reshape(-1, size)[:, n] for run in (both.a, both.b))
-                line[variable] = [_numbers(v * _flat(u, size)[n]) for v, u in zip(ends, scale, strict=True)]
-            lines.append(line)
-        differs = bool(found.neurons[n])
-        entry = {"label": _label(shape, n), "differs": differs, "lines": lines}
-        entries.append({**entry, "threshold": _thresholds(runs, name, n)})
-    return {"neurons": entries, "unit": "chip integers" if _chip(runs) else "float units"}
-
-
-def _chip(runs: Runs) -> bool:
-    return runs.exact and runs.a.kind == "integer"
-
-
-def _scales(runs: Runs, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What to multiply the values of either run with: their units where a float meets an integer run, else 1."""
-    if runs.exact:
-        return np.asarray(1), np.asarray(1)
-    return unit_of(runs.a, name), unit_of(runs.b, name)
-
-
-def _flat(unit: NDArray[Any], size: int) -> NDArray[Any]:
-    return np.broadcast_to(unit.reshape(-1), (size,))
-
-
-def _thresholds(runs: Runs, name: str, neuron: int) -> list[float]:
-    """k * theta for k = 1..K of a neuron, in the units shown; [] if the program does not say."""
-    known = [p for p in runs.program.populations if p.name == name] if runs.program else []
-    levels = spec(known[0].kind).levels(known[0].params, runs.program.registers) if runs.program and known else None
-    if levels is None or (runs.exact and not _chip(runs)):
-        return []
-    size = known[0].size
-    theta, rounds, theta_neg, rounds_neg = (int(_flat(values, size)[neuron]) for values in levels)
-    unit = 1.0 if _chip(runs) else float(_flat(known[0].unit, size)[neuron])
-    up = [k * theta * unit for k in range(1, min(MOST_LEVELS, rounds) + 1)]
-    return up + [-k * theta_neg * unit for k in range(1, min(MOST_LEVELS, rounds_neg) + 1)]
-
-
-def _numbers(values: NDArray[Any]) -> list[float | int | None]:
-    """JSON numbers: integers as they are, floats with six digits, None for what is not finite."""
-    if values.dtype.kind in "biu":
-        return np.asarray(values, np.int64).tolist()  # type: ignore[no-any-return]
-    floats = (float(f"{v:.6g}") if np.isfinite(v) else None for v in values.tolist())
-    return [int(v) if v is not None and v.is_integer() and abs(v) < 1e15 else v for v in floats]
+            ends = (run[window, s].reshape(-1, size)[:, neurons] for run in (spikes.a, spikes.b))
+            x, y = (v * flat(u, size)[neurons] for v, u in zip(ends, scale, strict=True))
+            parts.append(packed_pair(x, y))
+        taken = sum(map(size_of, parts))
+        if taken <= budget or len(order) == 1:
+            return {"neurons": None if len(order) == size else neurons.tolist(), "samples": parts}
+        order = order[: max(1, min(len(order) * 9 // 10, len(order) * budget // taken))]
