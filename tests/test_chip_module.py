@@ -140,7 +140,7 @@ def held(**options: Any) -> Chip:
 
 
 def test_a_skip_and_a_bias_stay_inside_what_is_proven() -> None:
-    chip = held(max_steps=1000)
+    chip = held(max_steps=300)
     with torch.no_grad():
         chip.biases["last"].add_(1.2)
     assert chip.scaled_back() == SIZE
