@@ -37,8 +37,8 @@ test: lint types pytest
 test-ci: test-triton test-frameworks test-witness
 
 lint: setup
-	$(BIN)/ruff check neuro_deploy tests benchmarks docs
-	$(BIN)/ruff format --check neuro_deploy tests benchmarks docs
+	$(BIN)/ruff check neuro_deploy tests benchmarks docs examples
+	$(BIN)/ruff format --check neuro_deploy tests benchmarks docs examples
 
 types: setup
 	$(BIN)/mypy
@@ -71,8 +71,8 @@ zoo: setup
 	OMP_NUM_THREADS=1 $(BIN)/python docs/zoo.py
 
 format: setup
-	$(BIN)/ruff check --fix neuro_deploy tests benchmarks docs
-	$(BIN)/ruff format neuro_deploy tests benchmarks docs
+	$(BIN)/ruff check --fix neuro_deploy tests benchmarks docs examples
+	$(BIN)/ruff format neuro_deploy tests benchmarks docs examples
 
 clean:
 	rm -rf $(VENV) .venv-nengo .venv-brian2 .venv-sanafe .venv-neurobench $(TRITON) .venv-sinabs .venv-rockpool .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
