@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import networks
 import numpy as np
 import pytest
@@ -70,11 +72,15 @@ def test_a_weight_off_by_one(at: int, tmp_path: Path) -> None:
     found = shrink((program(), other), pixels(), between_programs(), seconds=600)
     assert found.before.neurons >= 300 and found.finished
     assert small(found.case), str(found.case)
+    assert found.tried < 40, "few questions: a run of Lava takes seconds"
     save_case(found.case, found.first, tmp_path / "case.h5")
     assert (tmp_path / "case.h5").stat().st_size < 100_000
     again = load_case(tmp_path / "case.h5")
     assert again.programs == found.case.programs and np.array_equal(again.x, found.case.x)
     assert again.backends == ("sim", "sim")
+    with h5py.File(tmp_path / "case.h5") as handle:
+        told = json.loads(handle["case"].attrs["difference"])
+    assert (told["population"], told["a"], told["b"]) == (found.first.population, found.first.a, found.first.b)
     assert between_programs().comparison(again)[2].first == found.first
     twice = shrink((program(), other), pixels(), between_programs(), seconds=600)
     assert twice.case.programs == again.programs and np.array_equal(twice.case.x, again.x), "deterministic"
@@ -256,8 +262,6 @@ def test_a_nir_file_is_compiled_for_the_target(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    import h5py
-
     case = Case((program(), one_weight(program(), 1)), pixels(), ("sim", "sim"))
     save_case(case, None, tmp_path / "case.h5")
     assert load_case(tmp_path / "case.h5").programs == case.programs

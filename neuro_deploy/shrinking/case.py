@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..program import ChipProgram, Encoder, Population, Synapse
 from ..trace import Trace, frozen
-from ..wiring import Dense, Sparse, Wiring, to_sparse
+from ..wiring import Dense, Sparse, Wiring, to_dense, to_sparse
 
 Indices = NDArray[np.int64]
 
@@ -109,6 +109,17 @@ def at_once(case: Case) -> Case:
     ]
     silence = np.zeros((late, *case.x.shape[1:]), case.x.dtype)
     return replace(case.each(programs), x=np.concatenate([case.x, silence]))
+
+
+def unlike(case: Case) -> list[int]:
+    """Inputs that have another weight in the two programs."""
+    name, found = case.encoder.name, np.zeros(case.inputs, np.bool_)
+    one, other = ({s.name: s.wiring for s in p.synapses if s.source == name} for p in case.programs)
+    for synapse, a in one.items():
+        b = other.get(synapse)
+        if b is not None and a.connections == b.connections and not np.array_equal(a.weight, b.weight):
+            found |= (to_dense(a).weight != to_dense(b).weight).any(axis=0)
+    return [int(i) for i in np.flatnonzero(found)]
 
 
 def fed(case: Case, trace: Trace, name: str, rows: int) -> Case:

@@ -12,7 +12,7 @@ from ..comparison.result import Divergence
 from ..errors import InputError, NeuroDeployError
 from ..files import NetworkInput, join_inputs
 from ..program import ChipProgram
-from .case import Case, at_once, early, fed, keep, window, without
+from .case import Case, at_once, early, fed, keep, unlike, window, without
 from .runs import Judge
 from .smallest import smallest
 
@@ -149,6 +149,9 @@ class _Search:
         busy = np.flatnonzero(self.case.x.reshape(-1, self.case.inputs).any(axis=0)).tolist() or [0]
         if len(busy) < self.case.inputs:
             self.does(keep(self.case, {self.case.encoder.name: busy}))
+        changed = unlike(self.case)
+        if 0 < len(changed) < self.case.inputs:
+            self.does(keep(self.case, {self.case.encoder.name: changed}))
 
     def branch(self) -> None:
         """Only the populations from which a path leads to the first difference."""
