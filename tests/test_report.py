@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
@@ -246,7 +247,16 @@ def test_graph_fit_and_provenance_are_in_it(sim: Trace, tmp_path: Path) -> None:
     write_report(path, title="t", result=compare(sim, sim), a=sim, b=sim, program=fitted, provenance=told)
     page = path.read_text(encoding="utf-8")
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    for part in (abc, "neuro_deploy compare a b --program p", program().digest, version_of("torch"), "loihi2"):
+    x = hashlib.sha256(sim.aligned("input", "spikes").astype("<i4").tobytes()).hexdigest()
+    for part in (
+        abc,
+        x,
+        "given.npz",
+        "neuro_deploy compare a b --program p",
+        program().digest,
+        version_of("torch"),
+        "loihi2",
+    ):
         assert part in page
     assert 'class="graph"' in page and ">15 weights<" in page.replace("synapses: ", "")
     section = page[page.index('<section id="fit">') :]

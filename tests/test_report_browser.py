@@ -207,7 +207,8 @@ def test_a_thousand_neurons_and_steps(opened: Any, tmp_path: Path) -> None:
     page = opened(tmp_path / "r.html")
     raster = chart(page, "Spikes of wide")
     page.get_by_role("button", name="Show all: Spikes of wide").click()
-    assert view(raster) == [-1.5, 999.5, -0.7, 999.7] and {"4a555e", "0072b2"} & colours(raster)
+    assert view(raster) == [-1.5, 999.5, -0.7, 999.7] and "8d99a3" in colours(raster)
+    assert {"0072b2", "cc79a7"} & colours(raster)
     page.get_by_role("button", name="Next difference: Spikes of wide").click()
     x0, x1, y0, y1 = view(raster)
     assert x0 < 700 < x1 and y0 < 444 < y1 and x1 - x0 <= 80

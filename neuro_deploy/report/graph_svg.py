@@ -56,6 +56,7 @@ def _svg(picture: Picture, title: str) -> str:
     names = ", ".join(placed.box.name for placed in picture.boxes)
     head = (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" class="graph" role="img" '
+        f'style="min-width:{0.7 * width:.0f}px" '
         f'aria-label="{escape(f"{title}: {names}")}">'
     )
     tips = _tip("ahead", AHEAD) + _tip("back", BACK)

@@ -1,7 +1,7 @@
 // A chart on a canvas that zooms: by mouse, by buttons, by keys.  The parts that draw are raster.js and potentials.js.
 const COLOURS = {
   // Okabe and Ito: told apart with any colour vision; the symbols differ as well.
-  same: "#4a555e", onlyA: "#d55e00", onlyB: "#0072b2", other: "#cc79a7", lineA: "#0072b2", lineB: "#e69f00", band: "#eef1f4",
+  same: "#4a555e", crowd: "#8d99a3", onlyA: "#d55e00", onlyB: "#0072b2", other: "#cc79a7", lineA: "#0072b2", lineB: "#e69f00", band: "#eef1f4",
 };
 const FONT = "12px system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif";
 const EDGE = { left: 70, right: 34, top: 10, bottom: 40 };

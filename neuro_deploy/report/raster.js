@@ -35,8 +35,8 @@ const packColour = (hex) => {
 
 const paintRaster = (plot, ctx, area, ratio, cells, start, seen) => {
   const v = plot.view, w = Math.round(area.w * ratio), h = Math.round(area.h * ratio);
-  const image = ctx.createImageData(w, h), pixels = new Uint32Array(image.data.buffer), grey = packColour(COLOURS.same);
-  const sx = w / (v.x1 - v.x0), sy = h / (v.y1 - v.y0);
+  const image = ctx.createImageData(w, h), pixels = new Uint32Array(image.data.buffer);
+  const sx = w / (v.x1 - v.x0), sy = h / (v.y1 - v.y0), grey = packColour(Math.max(sx, sy) < 2.5 * ratio ? COLOURS.crowd : COLOURS.same);
   const t0 = Math.max(0, Math.floor(v.x0 - start)), t1 = Math.min(cells.rows - 1, Math.ceil(v.x1 - start));
   const n0 = Math.max(0, Math.floor(v.y0)), n1 = Math.min(cells.columns - 1, Math.ceil(v.y1));
   const most = Math.min(0.86, Math.max(0.5, 1 - 1 / Math.min(sx, sy))), cap = 22 * ratio;
@@ -45,7 +45,8 @@ const paintRaster = (plot, ctx, area, ratio, cells, start, seen) => {
       const i = t * cells.columns + n, value = cells.a[i] || cells.b[i];
       if (value === 0 || (seen.compared && cells.a[i] !== cells.b[i])) continue;
       const part = 0.4 + 0.6 * Math.sqrt(Math.min(1, Math.abs(value) / seen.top));
-      const cw = Math.max(1, Math.min(cap, sx * most) * part), ch = Math.max(1, Math.min(cap, sy * most) * part);
+      const wide = Math.max(1, Math.min(cap, sx * most)), high = Math.max(1, Math.min(cap, sy * most));
+      const cw = Math.max(1, Math.min(wide, 5 * high) * part), ch = Math.max(1, Math.min(high, 5 * wide) * part);
       const cx = (t + start - v.x0) * sx, cy = h - (n - v.y0) * sy;
       const left = Math.max(0, Math.round(cx - cw / 2)), right = Math.min(w, Math.max(left + 1, Math.round(cx + cw / 2)));
       const top = Math.max(0, Math.round(cy - ch / 2)), bottom = Math.min(h, Math.max(top + 1, Math.round(cy + ch / 2)));
