@@ -8,8 +8,6 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..comparison import input_names
 from ..comparison.runs import run_names
 from ..files import digest_of
