@@ -148,6 +148,8 @@ def train_run(
 def _refuse_float_settings(overrides: Sequence[str]) -> None:
     """Raise RecipeError for what would change the float run that is finished already."""
     keys = [text.partition("=")[0].strip().rpartition(".") for text in overrides]
+    if "precision" in (last for table, _, last in keys if table == "training"):
+        raise RecipeError("training.precision: a chip's arithmetic is exact, in float32 and float64; leave it out")
     if found := [last for table, _, last in keys if table == "training" and last in ("epochs", "lr", "schedule")]:
         names = ", ".join(f"chip.{last}" for last in found)
         raise RecipeError(f"training.{found[0]} is not of the training on the chip; set {names}")

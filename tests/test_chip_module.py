@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from chip_graphs import GRAPHS
 from chip_networks import SIZE, STEPS, VARIABLES, Rich, chip_of, differences, exported, inputs, made, shaken
 from torch import Tensor, nn
 
@@ -154,3 +155,59 @@ def test_a_room_that_nothing_fits_is_refused_by_name() -> None:
     chip.population("last").room.fill_(1.0)
     with pytest.raises(UnsupportedError, match=f"last: the sums of {SIZE} neurons leave their registers, however"):
         chip.program()
+
+
+def test_gradients_reach_what_feeds_a_chip(chip: Chip, x: Tensor) -> None:
+    """Rounding passes them, clipping does not."""
+    encoder, x = chip.frozen.encoders[0], x.clone()
+    x[0, 0, :3] = torch.tensor([-5.0, 1e6, 0.3])
+    x.requires_grad_()
+    encoded = chip.encode(x)
+    assert encoded.min() == encoder.low and encoded.max() == encoder.high
+    (passed,) = torch.autograd.grad(encoded.sum(), x)
+    assert passed[0, 0].tolist()[:3] == [0, 0, pytest.approx(encoder.numerator / encoder.denominator)]
+    (grad,) = torch.autograd.grad(chip(x).sum(), x)
+    assert grad[0, 0, :2].tolist() == [0, 0] and grad.count_nonzero() > grad.numel() / 4
+
+
+def test_another_dtype_changes_no_integer(chip: Chip, x: Tensor) -> None:
+    before, sent = chip.program(), chip(x)
+    for cast in (chip.double, chip.float):
+        cast()
+        assert chip.program() == before and torch.equal(chip(x), sent)
+    chip.half()
+    with pytest.raises(UnsupportedError, match=r"a: weights are torch.float16; a Chip's parameters are float32"):
+        chip(x)
+    with pytest.raises(UnsupportedError, match="float16"):
+        chip.program()
+    chip.float()
+    with torch.no_grad():
+        for parameter, whole in zip(chip.parameters(), chip_of(Rich).parameters(), strict=True):
+            parameter.copy_(whole)
+    assert chip.program() == before
+
+
+def test_gradients_are_the_same_whatever_autocast_says(chip: Chip, x: Tensor) -> None:
+    def gradients(inside: bool) -> list[Tensor]:
+        loss = chip(x).square().sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+            return [*torch.autograd.grad(loss, [*chip.weights.values()])]
+
+    assert all(torch.equal(a, b) for a, b in zip(gradients(True), gradients(False), strict=True))
+
+
+def test_a_layer_of_which_a_part_is_learned_is_refused() -> None:
+    model: Any = made(Rich)
+    model.b.bias.requires_grad_(False)
+    with pytest.raises(UnsupportedError, match="b: only some of its parameters require gradients; freeze all"):
+        nd.to_chip(exported(model), model)
+    model.b.weight.requires_grad_(False)
+    assert "b" not in nd.to_chip(exported(model), model).weights
+
+
+@pytest.mark.parametrize("name", ["images", "residual", "recurrent"])
+def test_no_samples_are_a_batch_too(name: str) -> None:
+    chip = nd.to_chip(GRAPHS[name]())
+    sent = chip(torch.zeros(3, 0, *chip.frozen.encoders[0].shape))
+    assert sent.shape[:2] == (3, 0)
+    sent.sum().backward()

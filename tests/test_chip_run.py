@@ -139,6 +139,8 @@ def test_mistakes_are_explained(floats: Path, trained: Path, tmp_path: Path) -> 
         small(out, chip="loihi2", source=tmp_path / "nowhere")
     with pytest.raises(RecipeError, match=r"of the training on the chip; set chip\.lr"):
         small(out, "training.lr=0.1", chip="loihi2", source=floats)
+    with pytest.raises(RecipeError, match=r"training\.precision: a chip's arithmetic is exact"):
+        small(out, 'training.precision="bf16-mixed"', chip="loihi2", source=floats)
     assert not (out / "checkpoint.pt").exists()
 
 

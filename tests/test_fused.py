@@ -195,6 +195,18 @@ def test_torch_checks_the_operator() -> None:
             torch.library.opcheck(op.FIRE, (*learned, *CASES[name].form, watch, "plain"))
 
 
+@pytest.mark.parametrize("backend", ["plain", "cpu"])
+def test_outputs_lie_in_order_however_the_input_lies(backend: str) -> None:
+    """What torch.compile is told they do; images in channels_last come as such."""
+    i = draw(CASES["signed, detached, current"], (3, 2, 4, 5, 6), 8, per_neuron=False)
+    turned = i.x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    assert not turned.is_contiguous() and torch.equal(turned, i.x)
+    found, want = (fire(i._replace(x=x), CASES["signed, detached, current"].form, True, backend) for x in (turned, i.x))
+    for got, wanted in zip(found, want, strict=True):
+        assert got is not None and got.is_contiguous() and torch.equal(got, wanted)  # type: ignore[arg-type]
+    torch.library.opcheck(op.FIRE, (*i._replace(x=turned), *CASES["cf"].form, True, backend))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_input_of_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     i = draw(CASES["cf"], (4, 8, 40), 9, per_neuron=False)

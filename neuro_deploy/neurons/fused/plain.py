@@ -64,11 +64,11 @@ def run(i: Inputs, form: Form) -> tuple[list[Tensor], list[Tensor], list[Tensor]
 
 
 def forward(i: Inputs, form: Form, watch: bool) -> Outputs:
-    """Spikes; with `watch` also v, h, and u where there is a current."""
+    """Spikes; with `watch` also v, h, and u where there is a current; contiguous, however x lies in memory."""
     s, v, h, u = run(i, form)
-    if not watch:
-        return Outputs(torch.stack(s), None, None, None)
-    return Outputs(torch.stack(s), torch.stack(v), torch.stack(h), None if i.beta_syn is None else torch.stack(u))
+    wanted = (True, watch, watch, watch and i.beta_syn is not None)
+    found = (torch.stack(kept).contiguous() if w else None for kept, w in zip((s, v, h, u), wanted, strict=True))
+    return Outputs(*found)
 
 
 def slopes(h: Tensor, theta: Tensor, alpha: Tensor, most: int, surrogate: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -59,6 +59,22 @@ def mantissas(value: Tensor, registers: Registers, toward_zero: bool = False) ->
     return rounded(value / 2.0**exponent).clamp(-top, top), exponent
 
 
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Half to even, straight-through."""
+    return cast(Tensor, _Round.apply(x))  # type: ignore[no-untyped-call]
+
+
 class _Bias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, b: Tensor, step: Tensor, registers: Registers) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import InputError, UnsupportedError, Violation
 from ...files import NetworkInput, join_inputs
 from ...neurons.base import Interval
 from ...neurons.chip import Rows, State, population
@@ -24,6 +24,7 @@ from ...program import ChipProgram
 from ...target import Target
 from ..export import nir_names
 from ..fold import fold
+from .arithmetic import TITLE, rounded
 from .schedule import Group, schedule_of
 from .sums import Exactly, Part, exactly, synaptic_sum, total
 from .weights import ChipWeights
@@ -159,7 +160,7 @@ class Chip(ChipWeights):
         if len(x) > most:
             what = f"input (T, B, ...) has {len(x)} steps, but the program's bounds hold for {most}"
             raise InputError(f"{what}; make the Chip by to_chip(..., max_steps={len(x)})")
-        scaled = torch.round(x.double() * float(encoder.numerator) / float(encoder.denominator)) + encoder.offset
+        scaled = rounded(x.double() * float(encoder.numerator) / float(encoder.denominator)) + encoder.offset
         if not bool(torch.isfinite(scaled).all()):
             raise InputError("values of the input are NaN or infinite")
         return scaled.clamp(encoder.low, encoder.high).flatten(2)
@@ -274,10 +275,17 @@ def neurons_of(like: Like) -> Mapping[str, SpikingNeuron]:
 
 
 def fixed_in(like: Like) -> frozenset[str]:
-    """The NIR names of a model's layers that are not learned: none of their parameters requires a gradient."""
+    """The NIR names of a model's layers that are not learned: none of their parameters requires a gradient.
+
+    Raises: UnsupportedError for a layer of which only a part is learned.
+    """
     layers = _layers(like) if isinstance(like, nn.Module) else {}
-    parameters = {name: [*module.parameters()] for name, module in layers.items()}
-    return frozenset(name for name, held in parameters.items() if held and not any(p.requires_grad for p in held))
+    parameters = {name: [p.requires_grad for p in module.parameters()] for name, module in layers.items()}
+    halves = [name for name, learns in parameters.items() if any(learns) and not all(learns)]
+    if halves := [name for name in halves if not isinstance(layers[name], SpikingNeuron)]:
+        what, remedy = "only some of its parameters require gradients", "freeze all of a layer, or nothing"
+        raise UnsupportedError(TITLE, [Violation(name, what, remedy) for name in halves])
+    return frozenset(name for name, learns in parameters.items() if learns and not any(learns))
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -50,7 +50,7 @@ class _Sum(torch.autograd.Function):
         ctx.save_for_backward(s, q)
         ctx.wire, ctx.gain = wire, 2.0**how.exponent
         product = wire.product(s.flatten(0, 1).to(how.dtype), q.to(how.dtype)).double()
-        product = product.view(*s.shape[:2], -1)
+        product = product.view(*s.shape[:2], wire.sizes[0])
         exact = torch.floor(product * ctx.gain) if how.exponent < 0 else product * ctx.gain
         if not how.wraps:
             return exact, None
@@ -66,7 +66,8 @@ class _Sum(torch.autograd.Function):
         s, q = ctx.saved_tensors
         g = (grad.float() * ctx.gain).flatten(0, 1)
         need = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        to_s, to_q = ctx.wire.backward(s.flatten(0, 1).float(), q.float(), g, need)
+        with torch.autocast(g.device.type, enabled=False):
+            to_s, to_q = ctx.wire.backward(s.flatten(0, 1).float(), q.float(), g, need)
         return None if to_s is None else to_s.view(s.shape), None if to_q is None else to_q.double(), None, None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from .plan import plan_of, source_gain, without_idle
 from .population import ChipPopulation
 from .synapse import GRID, ChipSynapse
 from .wires import BITS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SMALLER = 60
 """How often a row of weights is made smaller until it fits: by 2 %, then by 4 %, ..., so to nothing at last."""
@@ -82,6 +85,14 @@ class ChipWeights(nn.Module):
             rest[-1].append(f"the state is of other formats (scales, thresholds, leaks or encoder): {remedy}")
         super()._load_from_state_dict(state, prefix, *rest)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """As of every module, but what is frozen keeps its dtype: in float16 it would be other numbers."""
+        frozen = [(m, name, b) for m in self.modules() for name, b in m.named_buffers(recurse=False)]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for module, name, value in frozen:
+            module._buffers[name] = value.to(module.get_buffer(name).device)
+        return self
+
     def population(self, name: str) -> ChipPopulation:
         """The population of that name.  Raises: KeyError."""
         return cast(ChipPopulation, self.populations[key_of(name)])
@@ -102,10 +113,13 @@ class ChipWeights(nn.Module):
         found = {p.name: self.population(p.name).bias for p in self.frozen.populations}
         return {name: bias for name, bias in found.items() if bias is not None}
 
-    def _check_finite(self) -> None:
+    def _check_numbers(self) -> None:
         found = [(name, "weights", value) for name, value in self.weights.items()]
         found += [(name, "biases", value) for name, value in self.biases.items()]
         found += [(p.name, "sharpnesses", self.population(p.name).raw_alpha) for p in self.frozen.populations]
+        if half := [(name, f"{what} are {p.dtype}") for name, what, p in found if p.dtype.itemsize < 4]:
+            remedy = "a Chip's parameters are float32, under autocast too; leave out .half() and .bfloat16()"
+            raise UnsupportedError(TITLE, [Violation(name, what, remedy) for name, what in half])
         counts = torch.stack([(~torch.isfinite(value)).sum() for _, _, value in found]).tolist()
         bad = [
             (where, f"{n} {what} are NaN or infinite") for (where, what, _), n in zip(found, counts, strict=True) if n
@@ -116,7 +130,7 @@ class ChipWeights(nn.Module):
 
     def _rounded(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Weights and biases as whole numbers, before any is scaled back; see `integers`."""
-        self._check_finite()
+        self._check_numbers()
         most = (1 << self.target.synapse.weight_bits.value) - GRID
         weights = {s.name: self.synapse(s.name).integers(most) for s in self.frozen.synapses}
         return weights, {p.name: self.population(p.name).integer_bias() for p in self.frozen.populations}

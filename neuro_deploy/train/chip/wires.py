@@ -127,7 +127,7 @@ class ConvWire(Wire):
         self.taps = tuple(wiring.taps())
 
     def product(self, s: Tensor, q: Tensor) -> Tensor:
-        images = s.reshape(-1, *self.source)
+        images = s.reshape(len(s), *self.source)
         by_taps = q.shape[1] == 1
         each = max(self.source[0], self.target[0]) if by_taps else q[0].numel() * self.groups
         pieces = torch.split(images, max(1, PIECE // (each * self.target[1] * self.target[2])))
@@ -140,8 +140,8 @@ class ConvWire(Wire):
             columns = images
         else:
             columns = functional.unfold(images, tuple(q.shape[2:]), self.dilation, self.padding, self.stride)
-        columns = columns.reshape(len(images), self.groups, -1, self.target[1] * self.target[2])
-        return (q.reshape(self.groups, -1, columns.shape[2]) @ columns).reshape(-1, *self.target)
+        columns = columns.reshape(len(images), self.groups, q[0].numel(), self.target[1] * self.target[2])
+        return (q.reshape(self.groups, -1, q[0].numel()) @ columns).reshape(len(images), *self.target)
 
     def _by_taps(self, images: Tensor, q: Tensor) -> Tensor:
         """Of one input channel a group: position by position."""
@@ -153,7 +153,7 @@ class ConvWire(Wire):
         return total
 
     def backward(self, s: Tensor, q: Tensor, grad: Tensor, need: tuple[bool, bool]) -> Grads:
-        images, g = s.reshape(-1, *self.source), grad.reshape(-1, *self.target)
+        images, g = s.reshape(len(s), *self.source), grad.reshape(len(s), *self.target)
         options = (self.stride, self.padding, self.dilation, self.groups)
         to_s = conv2d_input(images.shape, q, g, *options).flatten(1) if need[0] else None  # type: ignore[no-untyped-call]
         to_q = conv2d_weight(images, q.shape, g, *options) if need[1] else None  # type: ignore[no-untyped-call]
