@@ -17,6 +17,7 @@ from .backends.base import Progress, quiet
 from .comparison import Verdict, judge
 from .errors import InputError, RecipeError
 from .estimates import Estimate, estimate
+from .explanation import Explanation
 from .files import NetworkInput, join_inputs, write_npz
 from .graph import read_graph
 from .graph.misread import Misreading
@@ -275,10 +276,11 @@ def write_verdict(
     command: str,
     graph: nir.NIRGraph | None = None,
     files: Sequence[Path] = (),
+    explained: Explanation | None = None,
 ) -> None:
     """The HTML report of a verification.  Raises: FileError.
 
-    graph: the network, to be drawn.   files: of which the report gives the digests.
+    graph: the network, to be drawn.   files: of which the report gives the digests.   explained: see `explain`.
     """
     from .report import provenance, write_report
 
@@ -293,5 +295,6 @@ def write_verdict(
         stages=result.stages,
         estimate=result.estimate,
         graph=graph,
+        explained=explained,
         provenance=provenance(command, files) | {"target": result.program.target},
     )

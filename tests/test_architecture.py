@@ -141,7 +141,7 @@ def test_executors_share_no_arithmetic(kind: str) -> None:
 def test_import_is_light() -> None:
     code = (
         "import sys, neuro_deploy; "
-        "heavy = [m for m in ('torch', 'lava', 'nir', 'plotly', 'sklearn', 'pydantic') if m in sys.modules]; "
+        "heavy = [m for m in ('torch', 'lava', 'nir', 'sklearn', 'pydantic') if m in sys.modules]; "
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -133,15 +133,19 @@ def test_the_table_and_the_report(narrow: Explanation, tmp_path: Path) -> None:
     assert "on alone: spikes" in text and "all but this one" in text and "8 bits for all weights" in text
     assert f"{narrow.chip.differing:,}" in text
     evil = "</script><script>alert(1)</script>"
-    named = replace(narrow, formats=(replace(narrow.formats[0], name=evil), *narrow.formats[1:]))
+    named = replace(narrow, formats=(*narrow.formats[:-1], replace(narrow.formats[-1], name=evil)))
     write_explanation(tmp_path / "why.html", named, title=evil, command="x")
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
-    assert evil not in page and page.count("<script>") == 2
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    data = json.loads(found[1])
-    assert data["chip"] == narrow.chip.differing and len(data["alone"]) == len(FORMATS)
-    assert {"cf1", "cf2", "lif"} <= {layer["name"] for layer in data["layers"]}
+    assert evil not in page and "<script" not in page and "<svg" in page
+    drawn = dict(re.findall(r"<title>([^<]*): ([0-9,]+)</title></rect>", page))
+    for f in narrow.formats[:-1]:
+        assert drawn[f"{f.name}, on alone"] == f"{f.alone.differing:,}"
+        assert drawn[f"{f.name}, all on but this one"] == f"{f.without.differing:,}"
+    layered = [f for f in narrow.formats[:-1] if f.layers]
+    assert layered
+    for f in layered:
+        for layer, effect in f.layers.items():
+            assert drawn[f"{layer}, {f.name}"] == f"{effect.differing:,}"
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -157,7 +161,7 @@ def test_the_chart_is_drawn_in_a_browser(narrow: Explanation, tmp_path: Path) ->
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [BROWSER, *flags, profile, "--dump-dom", (tmp_path / "why.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
-    assert "CONSOLE" not in done.stderr and done.stdout.count('class="point"') == 2 * len(FORMATS) + 3
+    assert "CONSOLE" not in done.stderr and done.stdout.count("</title></rect>") > 2 * len(FORMATS)
     assert "all on but this one" in done.stdout and "1,124" in done.stdout
 
 
@@ -168,8 +172,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     arguments = ["explain", "net.nir", "--target", "loihi2", "--input", "x.npz", "--samples", "8", "--weight-bits", "4"]
     assert cli([*arguments, "--report", "why.html", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["samples"] == 8 and told["formats"][0]["name"] == "weights" and "Plotly" in Path("why.html").read_text()
+    assert (
+        told["samples"] == 8 and told["formats"][0]["name"] == "weights" and "on alone" in Path("why.html").read_text()
+    )
     assert cli(arguments) == 0
     assert "What would help, the cheapest first" in capsys.readouterr().out
+    verify = ["verify", *arguments[1:6], "--lava-samples", "0", "--explain"]
+    assert cli(verify) == 2
+    assert "--explain goes into a report" in capsys.readouterr().err
+    assert cli([*verify, "--report", "all.html"]) == 0
+    page = Path("all.html").read_text()
+    assert "Number formats, layer by layer" in page and "weights, on alone: " in page
     assert cli(["explain", "net.nir"]) == 2
     assert cli([*arguments[:-4], "--samples", "0"]) == 2

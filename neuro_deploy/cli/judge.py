@@ -15,15 +15,16 @@ from rich.text import Text
 
 from ..backends.base import Progress
 from ..errors import InputError
-from ..files import read_input
-from ..graph import read_nir
+from ..files import NetworkInput, join_inputs, read_input
+from ..graph import read_graph, read_nir
 from ..program import ChipProgram, load_program
 from ..trace import Trace, load_trace
+from .explain import SAMPLES
 from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, given_case, keep_inputs, meant, out, progress, say
 
 if TYPE_CHECKING:
     from ..comparison.account import Programs
-    from ..explanation import Diagnosis
+    from ..explanation import Diagnosis, Explanation
 
 
 JUNIT = typer.Option(None, "--junit", help="Write the result as JUnit XML, for a CI system.")
@@ -169,6 +170,9 @@ def verify(
         None, "--lava-samples", help="Most samples that Lava runs, 1000, of the zoo's models 50; 0: without Lava."
     ),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
+    explain: bool = typer.Option(
+        False, "--explain", help="Add to --report what each number format costs, as 'explain' does; it takes a while."
+    ),
     bundle: Path | None = typer.Option(
         None, "--bundle", help="Write all that was done into this new folder; 'verify FOLDER' does it again anywhere."
     ),
@@ -208,6 +212,8 @@ def verify(
         raise typer.Exit(_again(source, timeout, junit, as_json))
     if bundle:
         check_new(bundle)
+    if explain and not report:
+        raise InputError("--explain goes into a report: add --report FILE.html, or use 'neuro_deploy explain'")
     model = named(source)
     file = model.network if model else source
     if lava_samples is None:
@@ -244,11 +250,12 @@ def verify(
     said |= {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
     said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
     words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
-    command = shlex.join(["neuro_deploy", "verify", str(source), *words])
+    command = shlex.join(["neuro_deploy", "verify", str(source), *words, *(["--explain"] if explain else [])])
     if report:
         given = [path for path in (file, target_file(target), input_, calibrate) if path]
         title = f"{source.name} on {target}"
-        write_verdict(report, result, title=title, command=command, graph=graph, files=given)
+        found = _explained(graph, target, x, label, options, source) if explain else None
+        write_verdict(report, result, title=title, command=command, graph=graph, files=given, explained=found)
     if bundle:
         write_bundle(bundle, graph, target, x, label, result, options=options, command=command)
     if junit:
@@ -270,6 +277,15 @@ def verify(
         if bundle:
             say(f"bundle: {bundle}; 'neuro_deploy verify {bundle}' runs it again")
     raise typer.Exit(result.verdict.exit_code if lava_samples else 0)
+
+
+def _explained(graph: Any, target: str, x: NetworkInput, label: Any, options: Any, source: Path) -> Explanation:
+    """What `explain` finds on the first samples."""
+    from ..explanation import explain
+
+    joined = join_inputs(x, dict(read_graph(graph).inputs))[:, :SAMPLES]
+    with progress(f"explain: {source.name}") as update:
+        return explain(graph, target, joined, label, options=options, progress=update)
 
 
 def _again(folder: Path, timeout: float | None, junit: Path | None, as_json: bool) -> int:

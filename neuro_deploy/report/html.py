@@ -15,11 +15,13 @@ from ..comparison import Comparison, Verdict, input_names
 from ..comparison.runs import run_names
 from ..errors import InputError
 from ..estimates import Estimate
+from ..explanation import Explanation
 from ..files import write_text
 from ..program import ChipProgram
 from ..trace import Trace
 from .cause_table import account_rows
 from .estimate_table import COLUMNS, benchmark_rows, layer_rows, remarks, summary_rows
+from .explain_html import explain_sections
 from .fit_table import facts_of, fullest_rows, population_rows
 from .graph_svg import graph_svg, program_svg
 from .histograms import histograms, svg, told
@@ -42,6 +44,7 @@ def write_report(
     stages: Sequence[tuple[str, float]] = (),
     estimate: Estimate | None = None,
     graph: nir.NIRGraph | None = None,
+    explained: Explanation | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> None:
     """Write a self-contained HTML report of two runs, atomically; the same arguments give the same bytes.
@@ -49,11 +52,12 @@ def write_report(
     result: what `compare(a, b)` or `judge` found.   a, b: the runs that are drawn.
     program: for the thresholds and the facts about it.   stages: (name, seconds).
     estimate: of energy and time on the chip.   graph: the network that is drawn (else the program is, if there is one).
+    explained: what each number format costs.
     provenance: versions, commands and whatever else a reader needs to repeat it (mappings may nest).
     Raises: FileError; InputError if the verdict holds no comparison of a and b.
     """
     runs = Runs(a, b, _main(result, a, b), program)
-    write_text(path, render(title, result, runs, stages, provenance or {}, estimate, graph))
+    write_text(path, render(title, result, runs, stages, provenance or {}, estimate, graph, explained))
 
 
 def _main(result: Comparison | Verdict, a: Trace, b: Trace) -> Comparison:
@@ -79,6 +83,7 @@ def render(
     provenance: Mapping[str, object],
     estimate: Estimate | None = None,
     graph: nir.NIRGraph | None = None,
+    explained: Explanation | None = None,
 ) -> str:
     """The report's text."""
     folder = files(__package__)
@@ -105,6 +110,7 @@ def render(
         "stages": stages,
         "estimate": _estimate(estimate) if estimate else None,
         "graph": _graph(graph, runs),
+        "explained": Markup(explain_sections(explained)) if explained else "",
         "histograms": [(h.population, Markup(svg(h)), told(h), [n for n, _ in h.counts]) for h in histograms(runs)],
         "fit": _fit(runs.program),
         "provenance": [*flat_text(provenance), *known_of(runs)],
