@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import typer
 from ..errors import InputError
 from ..files import join_inputs, read_input
 from ..graph import read_graph, read_nir
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, keep_inputs, meant, out, progress, say
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, command_line, keep_inputs, meant, out, progress, say
 
 SAMPLES = 200
 
@@ -73,8 +72,7 @@ def explain(
         said: dict[str, Any] = {"--input": input_, "--target": target, "--samples": samples, "--scale": scale}
         said |= {"--dt": dt, "--as": family, "--reset": reset, "--rounds": rounds, "--discretization": discretization}
         said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
-        words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
-        command = shlex.join(["neuro_deploy", "explain", str(source), *words])
+        command = command_line("explain", source, said)
         write_explanation(report, found, title=f"{source.name} on {target}", command=command)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))

@@ -20,7 +20,20 @@ from ..graph import read_graph, read_nir
 from ..program import ChipProgram, load_program
 from ..trace import Trace, load_trace
 from .explain import SAMPLES
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, given_case, keep_inputs, meant, out, progress, say
+from .show import (
+    AS,
+    DISCRETIZATION,
+    DT,
+    RESET,
+    ROUNDS,
+    command_line,
+    given_case,
+    keep_inputs,
+    meant,
+    out,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..comparison.account import Programs
@@ -240,17 +253,10 @@ def verify(
             timeout=timeout,
             start=start,
         )
-    said: dict[str, Any] = {
-        "--dt": dt,
-        "--as": family,
-        "--reset": reset,
-        "--rounds": rounds,
-        "--discretization": discretization,
-    }
-    said |= {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
-    said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
-    words = [word for key, value in said.items() if value is not None for word in (key, str(value))]
-    command = shlex.join(["neuro_deploy", "verify", str(source), *words, *(["--explain"] if explain else [])])
+    said: dict[str, Any] = {"--input": input_, "--target": target, "--lava-samples": lava_samples, "--scale": scale}
+    said |= {"--dt": dt, "--as": family, "--reset": reset, "--rounds": rounds, "--discretization": discretization}
+    said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits, "--explain": explain}
+    command = command_line("verify", source, said)
     if report:
         given = [path for path in (file, target_file(target), input_, calibrate) if path]
         title = f"{source.name} on {target}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,6 +149,17 @@ def progress(title: str) -> Iterator[Bar]:
     )
     with _Shown(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield Bar(bar, title)
+
+
+def command_line(command: str, source: Path, options: Mapping[str, Any]) -> str:
+    """What a user typed, for a report.  options: those that were given, by name; True for a switch, None for none."""
+    words = [command, str(source)]
+    for name, value in options.items():
+        if value is True:
+            words.append(name)
+        elif value is not None and value is not False:
+            words += [name, str(value)]
+    return shlex.join(["neuro_deploy", *words])
 
 
 def keep_inputs(inputs: Sequence[Path], *outputs: Path | None) -> None:
