@@ -51,18 +51,30 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def ideas(arms: Sequence[Outcome | None], trials: Sequence[Sequence[float]]) -> list[str]:
-    """What each idea adds to the arm without it, as a table: best trials by seed, same settings by trial."""
+def ideas(found: Mapping[str, Sequence[Outcome | None]], trials: Sequence[Sequence[float]]) -> list[str]:
+    """What each idea adds to the arm without it, as a table: by seed, of both choices; same settings by trial."""
+    lines = [
+        "What each idea adds to the arm without it, on test; best trials also with the same settings on validation:"
+    ]
+    lines += ["", "| arms | points | p, Holm | points by trial, mean | better in |", "|---|---:|---:|---:|---:|"]
+    lines += _added(found["best"], trials, "")
+    lines += _added(found["equal"], None, ", at most LIF's spikes")
+    return [*lines, ""]
+
+
+def _added(arms: Sequence[Outcome | None], trials: Sequence[Sequence[float]] | None, where: str) -> list[str]:
+    """Rows of one choice, which Holm corrects together."""
     pairs = [(i, j, a, b) for i, j in STEPS if (a := arms[i]) and (b := arms[j])]
     found = [paired(a.accuracy, b.accuracy) for _, _, a, b in pairs]
     corrected = holm([p for _, p in found])
-    lines = ["What each idea adds to the arm without it: best trials on test; the same settings on validation:", ""]
-    lines += ["| arms | points | p, Holm | points by trial, mean | better in |", "|---|---:|---:|---:|---:|"]
+    lines = []
     for (i, j, a, b), (mean, _), together in zip(pairs, found, corrected, strict=True):
-        gains = np.subtract(trials[i], trials[j])
-        same = f"{gains.mean():+.2f} | {(gains > 0).sum()} of {len(gains)}"
-        lines.append(f"| {a.arm} against {b.arm} | {mean:+.2f} | {probability(together)} | {same} |")
-    return [*lines, ""]
+        same = " | "
+        if trials is not None:
+            gains = np.subtract(trials[i], trials[j])
+            same = f"{gains.mean():+.2f} | {(gains > 0).sum()} of {len(gains)}"
+        lines.append(f"| {a.arm} against {b.arm}{where} | {mean:+.2f} | {probability(together)} | {same} |")
+    return lines
 
 
 def probability(p: float) -> str:
@@ -113,5 +125,5 @@ def report(title: str, found: Mapping[str, Sequence[Outcome | None]], trials: Se
     if not any(best):
         return "\n".join([*lines, "Not run.", ""])
     lines += [*summary("best", best), *summary("equal", found["equal"])]
-    lines += ideas(best, trials)
+    lines += ideas(found, trials)
     return "\n".join([*lines, "What was taken:", "", *settings(best)])

@@ -38,7 +38,11 @@ RECORDED = ("spikes", "v", "h", "u")
 
 
 class Manifest(BaseModel):
-    """bundle.json.  files: name -> SHA-256, of all others.   options: of `compile`, but for the calibration input."""
+    """bundle.json.
+
+    files: name -> SHA-256, of all others.   options: of `compile`, but for the calibration input.
+    passed: the verdict then; None: it was not judged, for want of a run in Lava.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -49,7 +53,7 @@ class Manifest(BaseModel):
     target: str
     options: dict[str, str | int | float | None]
     program: str
-    passed: bool
+    passed: bool | None
     sentence: str
     files: dict[str, str]
 
@@ -73,7 +77,7 @@ class Checked:
     @property
     def passed(self) -> bool:
         """True if nothing failed, then and now."""
-        return self.manifest.passed and all(check.passed is not False for check in self.checks)
+        return self.manifest.passed is not False and all(check.passed is not False for check in self.checks)
 
     @property
     def exit_code(self) -> int:
@@ -131,7 +135,7 @@ def write_bundle(
             target=result.program.target,
             options={key: value for key, value in options.items() if key != "calibrate"},
             program=result.program.digest,
-            passed=result.verdict.passed,
+            passed=None if result.lava is None else result.verdict.passed,
             sentence=result.verdict.sentence,
             files={path.name: digest_of(path) for path in sorted(made.iterdir())},
         )
@@ -187,6 +191,8 @@ def _checks(folder: Path, manifest: Manifest, timeout: float | None, start: Star
     x, _ = read_input(folder / INPUT)
     yield _network(folder, manifest, x)
     program, sim = load_program(folder / PROGRAM), load_trace(folder / RUNS["sim"])
+    if program.digest != manifest.program:
+        yield Check("program", False, f"{PROGRAM} is {program.digest[:12]}, not {manifest.program[:12]}")
     yield _run("sim", program, x, sim, timeout, start)
     if RUNS["lava"] in manifest.files:
         lava = load_trace(folder / RUNS["lava"])

@@ -15,10 +15,12 @@ import pytest
 from networks import chain, pixels
 
 from neuro_deploy import bundle
+from neuro_deploy.backends import simulate
 from neuro_deploy.cli import run
 from neuro_deploy.errors import LavaMissingError
-from neuro_deploy.files import write_npz
+from neuro_deploy.files import read_input, write_npz
 from neuro_deploy.graph import write_nir
+from neuro_deploy.program import load_program, save_program
 from neuro_deploy.trace import load_trace, save_trace
 
 
@@ -75,7 +77,23 @@ def another_network(folder: Path) -> None:
     write_nir(graph, folder / "network.nir")
 
 
+def another_program(folder: Path) -> None:
+    """And what sim gives for it, so that only the network can tell."""
+    program = load_program(folder / "program.h5")
+    first = program.synapses[0]
+    changed = replace(first, wiring=first.wiring.with_weight(-first.weight))
+    other = replace(program, synapses=(changed, *program.synapses[1:]))
+    save_program(other, folder / "program.h5")
+    x, _ = read_input(folder / "input.npz")
+    save_trace(simulate(other, x, "sim", ("spikes", "v", "h", "u")), folder / "sim.trace.h5")
+    (folder / "lava.trace.h5").unlink()
+    manifest = json.loads((folder / bundle.MANIFEST).read_text())
+    del manifest["files"]["lava.trace.h5"]
+    (folder / bundle.MANIFEST).write_text(json.dumps(manifest))
+
+
 FAULTS: dict[str, Callable[[Path], None]] = {
+    "program": another_program,
     "sim": lambda folder: one_spike_more(folder / "sim.trace.h5"),
     "lava": lambda folder: one_spike_more(folder / "lava.trace.h5"),
     "compile": another_network,
@@ -95,15 +113,30 @@ def test_what_is_not_so_any_more_is_named(copy: Path, which: str, capsys: pytest
     assert [case.get("name") for case in cases if case.find("failure") is not None] == [which]
 
 
+def test_what_was_not_judged_is_no_fault(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["verify", str(made / "net.nir"), "--input", str(made / "x.npz"), "--lava-samples", "0"]
+    assert run([*command, "--bundle", str(tmp_path / "b")]) == 0
+    assert run(["verify", str(tmp_path / "b"), "--junit", str(tmp_path / "b.xml")]) == 0
+    assert "NOT JUDGED" in capsys.readouterr().out
+    suite = ElementTree.parse(tmp_path / "b.xml").getroot()[0]
+    assert (suite.get("failures"), suite[0].get("name")) == ("0", "then") and suite[0].find("skipped") is not None
+
+
+def test_a_bundle_says_itself_what_is_run(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--report", str(tmp_path / "r.html"), "--lava-samples", "3", "--target", "loihi1"]
+    assert run(["verify", str(copy), *more]) == 2
+    assert "leave out --target, --lava-samples, --report" in capsys.readouterr().err
+
+
 def test_without_lava_its_recorded_run_counts(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = bundle.simulate
 
-    def simulate(source: object, x: object, backend: str, *more: object, **options: object) -> object:
+    def without(source: object, x: object, backend: str, *more: object, **options: object) -> object:
         if backend == "lava":
             raise LavaMissingError("not here")
         return real(source, x, backend, *more, **options)
 
-    monkeypatch.setattr(bundle, "simulate", simulate)
+    monkeypatch.setattr(bundle, "simulate", without)
     found = {check.name: check for check in bundle.check_bundle(copy).checks}
     assert found["lava"].passed and "not installed" in found["lava"].text
     one_spike_more(copy / "lava.trace.h5")

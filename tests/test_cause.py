@@ -213,6 +213,11 @@ def test_the_command_tells_the_cause(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli(["compare", paths[4], paths[0], *programs[:2], *label, "--distances", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["decisions"]["agreeing"] == 4 and told["statistics"][2]["distances"]["van_rossum"] == 0
+    capsys.readouterr()
+    assert cli(["compare", paths[4], paths[0], *programs[2:], *label]) == 2  # of another program
+    assert "--program: sim is a run of" in capsys.readouterr().err
+    assert cli(["compare", paths[4], paths[0], "--junit", str(tmp_path / "j.xml")]) == 1
+    assert 'skipped="1"' in (tmp_path / "j.xml").read_text()
     assert cli(["compare", *paths[:2], *label]) == 2
     assert cli(["compare", *paths[:2], *programs, *programs[:2]]) == 2
 

@@ -30,6 +30,7 @@ from .show import (
     given_case,
     keep_inputs,
     meant,
+    options_given,
     out,
     progress,
     say,
@@ -107,6 +108,12 @@ def compare(
         raise InputError(
             "--label: accuracy is a statistic of a float and an integer run; these two are compared exactly"
         )
+    if not exact and known:
+        whole = one if one.kind == "integer" else other
+        if whole.digest and whole.digest not in [p.digest for p in known]:
+            raise InputError(
+                f"--program: {whole.backend} is a run of {whole.digest[:12]}, not of {known[0].digest[:12]}"
+            )
     readout = None if exact else next((p.readout for p in known if p.readout and p.readout.readable(one)), None)
     programs = _programs(known) if exact and one.kind == "integer" else None
     result = judge(
@@ -174,6 +181,7 @@ def _programs(known: Sequence[ChipProgram]) -> Programs | None:
 
 
 def verify(
+    context: typer.Context,
     source: Path = typer.Argument(help="A NIR file, a model of the zoo ('models' lists them), or a bundle's folder."),
     input_: Path | None = typer.Option(
         None, "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,); the zoo's have a test set."
@@ -222,6 +230,8 @@ def verify(
     from ..zoo import LAVA_SAMPLES, named
 
     if is_bundle(source):
+        if more := [option for option in options_given(context) if option not in ("--timeout", "--junit", "--json")]:
+            raise InputError(f"{source}: a bundle says itself what is run; leave out {', '.join(more)}")
         raise typer.Exit(_again(source, timeout, junit, as_json))
     if bundle:
         check_new(bundle)
@@ -304,9 +314,15 @@ def _again(folder: Path, timeout: float | None, junit: Path | None, as_json: boo
     with bars() as start:
         found = check_bundle(folder, timeout=timeout, start=start)
     if junit:
-        then = Case("then", found.manifest.sentence, None if found.manifest.passed else found.manifest.sentence)
-        now = [Case(c.name, c.text, c.text if c.passed is False else None) for c in found.checks]
-        write_junit(junit, f"neuro_deploy verify {folder}", [then, *now])
+        told = [
+            ("then", found.manifest.passed, found.manifest.sentence),
+            *((c.name, c.passed, c.text) for c in found.checks),
+        ]
+        cases = [
+            Case(name, text, failure=text if passed is False else None, skipped=text if passed is None else None)
+            for name, passed, text in told
+        ]
+        write_junit(junit, f"neuro_deploy verify {folder}", cases)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
@@ -314,5 +330,7 @@ def _again(folder: Path, timeout: float | None, junit: Path | None, as_json: boo
         rows = [("then", styles[found.manifest.passed], found.manifest.sentence)]
         rows += [(c.name, styles[c.passed], c.text) for c in found.checks]
         label, style = (" PASSED ", GOOD) if found.passed else (" FAILED ", BAD)
+        if found.passed and found.manifest.passed is None:
+            label, style = " THE SAME AS THEN, NOT JUDGED ", WARN
         out.print(Text(label, f"reverse {style}"), table("", ("", "as it should be", ""), rows), sep="\n")
     return found.exit_code

@@ -151,6 +151,13 @@ def progress(title: str) -> Iterator[Bar]:
         yield Bar(bar, title)
 
 
+def options_given(context: typer.Context) -> list[str]:
+    """The options that stand on the command line, in the order of --help."""
+    options = [p for p in context.command.params if p.param_type_name == "option"]
+    sources = [context.get_parameter_source(p.name or "") for p in options]
+    return [p.opts[0] for p, source in zip(options, sources, strict=True) if source and source.name == "COMMANDLINE"]
+
+
 def command_line(command: str, source: Path, options: Mapping[str, Any]) -> str:
     """What a user typed, for a report.  options: those that were given, by name; True for a switch, None for none."""
     words = [command, str(source)]

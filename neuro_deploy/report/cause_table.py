@@ -39,7 +39,8 @@ def account_rows(cause: Cause) -> Iterator[tuple[str, Value, Value]]:
     """(label, value in a, value in b): what the programs make of the runs' own records."""
     a, b = cause.a, cause.b
     yield "h[t] that the inputs give", a.expected, b.expected
-    yield f"nearest firing level ({level_name(a)})", a.level, b.level
+    names = dict.fromkeys((level_name(a), level_name(b)))
+    yield f"nearest firing level ({' | '.join(names)})", a.level, b.level
     yield "h[t] above it", a.distance, b.distance
     yield "input sum", a.total, b.total
     for name, x, y in cause.sums if len(cause.sums) > 1 else ():

@@ -47,8 +47,13 @@ def _text(text: str) -> str:
 
 
 def cases_of(result: Comparison) -> list[Case]:
-    """One for each variable of each population of two runs that were compared exactly, and what was not recorded."""
+    """One for each variable of each population of two runs that were compared exactly, and what was not recorded.
+
+    Of statistics one that was skipped: a float and an integer run are never equal.
+    """
     cases = []
+    if result.kind == "statistics":
+        return [Case("statistics", result.summary(), skipped="a float against an integer run proves nothing")]
     for item in result.exact:
         text = f"{item.differing:,} of {item.values:,} values differ ({result.a}, {result.b}; {item.span})"
         first = result.first
