@@ -352,3 +352,13 @@ def test_records_that_fit_two_faults_name_both() -> None:
         {f.kind for f in found.choices} == {"weight", "bias"} and found.kind == "" and "do not tell" in found.sentence
     )
     assert diagnose(run(good, x), run(bad, x), (good, bad)).kind == "bias"
+    before = Population("p0", "cf", (2,), {**cf, "dv": 700, "bias_mant": np.array([0, 0])}, 1, np.asarray(1.0))
+    wired = (DenseSynapse("w0", "in", "p0", [[3, 5], [2, 4]]), *good.synapses)
+    longer = replace(good, populations=(before, *good.populations), synapses=wired)
+    both = with_population(longer, "p", params=bad.populations[0].params)
+    both = with_population(both, "p0", params={**before.params, "dv": np.asarray(702)})
+    found = diagnose(run(longer, x), run(both, x), longer)
+    assert [(f.kind, f.population) for f in found.faults] == [("leak", "p0")] and {
+        f.population for f in found.choices
+    } == {"p"}
+    assert found.sentence.index("p0") < found.sentence.index("do not tell") and found.kind == ""

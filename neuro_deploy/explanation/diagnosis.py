@@ -25,8 +25,8 @@ class Diagnosis:
     """Why two runs differ.
 
     equal: they do not.   run: which of them departs from its program, or, of two programs, is the other one.
-    faults: one after the other in the order in which they act; (): unknown.   choices: faults of one population of
-    which each alone explains every record, so that nothing tells which it is; they are of different kinds.
+    faults: one after the other in the order in which they act; (): none is certain.   choices: of one more population,
+    faults of which each alone explains every record, so that nothing tells which it is; they are of different kinds.
     samples: how many were looked at.   sentence: all of it for people.
     """
 
@@ -103,20 +103,22 @@ def _start(case: Case) -> int:
 
 
 def _explained(cases: Sequence[Case]) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
-    """The fault of each population, or where several kinds explain one population, these."""
+    """The faults of the populations that have one, and those of the first that several kinds explain."""
     found: list[Fault] = []
+    choices: tuple[Fault, ...] = ()
     for case in cases:
-        fitting = explaining(case)
-        kinds = dict.fromkeys(f.kind for f in fitting)
-        if len(kinds) > 1:
-            return (), tuple(fitting)
-        if fitting:
+        fitting = tuple(explaining(case))
+        if len({f.kind for f in fitting}) > 1 and not choices:
+            choices = fitting
+        elif len({f.kind for f in fitting}) > 1:
+            found.append(Fault("", case.name, f"{case.name}: " + "; or ".join(f.text for f in fitting)))
+        elif fitting:
             found.append(fitting[0])
         else:
             found.append(
                 Fault("", case.name, f"{case.name}: departs from its program, and no single fault explains it")
             )
-    return tuple(found), ()
+    return tuple(found), choices
 
 
 def _acting(one: Side, other: Side, samples: Sequence[int]) -> list[Fault]:
@@ -128,10 +130,8 @@ def _acting(one: Side, other: Side, samples: Sequence[int]) -> list[Fault]:
 
 
 def _told(run: str, found: tuple[Fault, ...], choices: tuple[Fault, ...], samples: Sequence[int]) -> Diagnosis:
+    parts = [f.text for f in found]
     if choices:
-        sentence = f"in {run}, one of these, and the records do not tell which: " + "; or ".join(
-            f.text for f in choices
-        )
-    else:
-        sentence = f"in {run}: " + "; ".join(f.text for f in found)
+        parts.append("one of these, and the records do not tell which: " + "; or ".join(f.text for f in choices))
+    sentence = f"in {run}: " + "; ".join(parts)
     return Diagnosis(False, run, found, choices, len(samples), sentence)
