@@ -275,3 +275,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "case.h5").write_bytes((tmp_path / "p.h5").read_bytes()[:900])
     with pytest.raises(FormatError):
         load_case(tmp_path / "case.h5")
+    nd.write_nir(networks.chain(seed=7, sizes=(12, 20, 9, 5), dt=None), tmp_path / "x.nir")
+    assert command(words) == 2
+    assert "'compile' it with the options that it needs" in " ".join(capsys.readouterr().err.split())

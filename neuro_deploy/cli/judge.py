@@ -125,6 +125,8 @@ def compare(
         distances=distances,
     )
     found, notes = (None, ()) if programs is None or result.first is None else _diagnosis(one, other, programs)
+    if report and len(known) == 2 and known[0] != known[1]:
+        notes = (*notes, f"the report's drawings have the thresholds of {program[0].name} for both runs")
     result = replace(result, notes=(*result.notes, *notes))
     if report:
         options = [word for path in program for word in ("--program", str(path))]

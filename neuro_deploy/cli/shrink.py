@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.markup import escape
 
-from ..errors import BackendError, InputError
+from ..errors import BackendError, InputError, UnsupportedError
 from ..files import NetworkInput, join_inputs
 from ..program import ChipProgram, load_program
 from ..trace import Trace
@@ -85,7 +85,11 @@ def _runs(
         raise BackendError(f"{file}: is a trace; give a ChipProgram or a NIR file")
     if not isinstance(source, ChipProgram):
         steps = len(next(iter(x.values())) if isinstance(x, dict) else x)
-        source = lower(source, target, max_steps=steps)
+        try:
+            source = lower(source, target, max_steps=steps)
+        except (InputError, UnsupportedError) as error:
+            remedy = "'compile' it with the options that it needs, and shrink the program"
+            raise InputError(f"{error}\n  {file}: {remedy}") from error
     return (source, load_program(other) if other else source), judge
 
 
