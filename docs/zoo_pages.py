@@ -101,7 +101,7 @@ def commands(card: Card) -> str:
     """What one does with it."""
     name, target = card["name"], card["target"]
     lines = (
-        (f"neuro_deploy verify {name}", "float, sim and Lava on its test set"),
+        (f"neuro_deploy verify {name}", "float and sim on its test set, Lava on 50 of it"),
         (f"neuro_deploy compile {name} --exact --out {name}.program.h5", "the chip's integers"),
         (f"neuro_deploy train {name} --out runs/{name}", "made by these three"),
         (f"neuro_deploy train {name} --chip {target} --from runs/{name} --out runs/{name}_chip", ""),

@@ -57,7 +57,9 @@ class Clock:
 
 @dataclass(frozen=True)
 class Trained:
-    """A training run that ended.  accuracy: on the test set; test_input: an .npz with the test set.
+    """A training run that ended.  accuracy: on what `measured` names; test_input: an .npz with that set.
+
+    measured: "test", or "validation" where the recipe's data.measure puts that in the test set's place.
 
     metrics: of the last epoch.
     """
@@ -67,6 +69,7 @@ class Trained:
     seconds: float
     test_input: Path
     metrics: Mapping[str, Any]
+    measured: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +146,8 @@ def train_run(
     run = load_run(out)
     x, label = run.data.test_input(run.recipe.network.steps)
     write_npz(out / TEST_INPUT, input=x, label=label)
-    return Trained(run.recipe.name, result.test_accuracy, time.perf_counter() - begin, out / TEST_INPUT, run.metrics)
+    spent, measured = time.perf_counter() - begin, run.recipe.data.measure
+    return Trained(run.recipe.name, result.test_accuracy, spent, out / TEST_INPUT, run.metrics, measured)
 
 
 def _refuse_float_settings(overrides: Sequence[str]) -> None:

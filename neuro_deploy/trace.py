@@ -125,7 +125,12 @@ class Trace(Shown):
 
     def aligned(self, population: str, variable: str) -> NDArray[Any]:
         """(T, B, *shape): the logical steps 0..T-1.  Raises: KeyError if it was not recorded."""
-        recording = self.populations[population]
+        recording = self.populations.get(population)
+        if recording is None:
+            raise KeyError(f"no population '{population}'; recorded are {', '.join(self.populations)}")
+        if variable not in recording.data:
+            remedy = "simulate(..., record=('spikes', 'v', 'h', 'u')) keeps what there is"
+            raise KeyError(f"no '{variable}' of {population}, but {', '.join(recording.data)}; {remedy}")
         return recording.data[variable][recording.latency : recording.latency + self.steps]
 
 

@@ -82,3 +82,19 @@ def test_the_verdict_remarks_on_silence_and_clips(sim: Trace) -> None:
     silence, clips = verdict.remarks
     assert silence == "out never fires: its equality says little"
     assert clips.startswith("fc1: a potential met its register's limit 3 times")
+
+
+def test_a_loss_on_the_chip_is_remarked_although_sim_and_lava_agree(sim: Trace) -> None:
+    """Passed is about integers: that the float network decides otherwise must not be overlooked."""
+    readout = program().readout
+    assert readout is not None
+    spikes = sim.populations["out"].data["spikes"].copy()
+    wrong = (readout.decide(sim)[0] + 1) % np.prod(spikes.shape[2:])
+    spikes.reshape(*spikes.shape[:2], -1)[:, 0, wrong] += 100
+    other = with_data(sim, "out", "spikes", spikes)
+    assert (readout.decide(other) != readout.decide(sim)).tolist() == [True, False, False, False]
+    verdict = judge(sim, lava=sim, reference=floated(other), readout=readout, labels=readout.decide(other))
+    assert verdict.passed and "accuracy falls by 25.0 points on the chip" in verdict.remarks[0]
+    unlabelled = judge(sim, lava=sim, reference=floated(other), readout=readout)
+    assert "float and sim decide differently in 1 of 4 samples" in unlabelled.remarks[0]
+    assert all("on the chip" not in remark for remark in judge(sim, lava=sim, reference=floated(sim)).remarks)

@@ -47,6 +47,7 @@ def _listing() -> Table:
     from ..train.datasets.cache import cache_dir
 
     table = Table("dataset", "what it is", "sample", "steps", "classes", "train + test", "licence", "is it here?")
+    table.columns[0].no_wrap = True
     for name in dataset_names():
         known = about(name)
         table.add_row(

@@ -60,6 +60,7 @@ def models(
         return
     columns = ("float", f"on {TARGET}", "spikes a sample", "cores")
     table = Table("model", "data", "steps", "what it is", *columns, "model.nir", caption=f"in {resource_dir('models')}")
+    table.columns[0].no_wrap = True
     for model in zoo():
         recipe = model.recipe
         facts = (model.name, recipe.data.name, str(recipe.network.steps), escape(recipe.title))

@@ -46,7 +46,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: str = typer.Argument("", help="A recipe's name ('models' lists them) or a RECIPE.toml; not for --resume."),
+    recipe: str = typer.Argument(
+        "", help="A recipe's name ('models' lists them) or a RECIPE.toml; with --resume it may be left out."
+    ),
     out: Path = typer.Option(..., "--out", help="Run directory: weights, recipe, metrics, a test input."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     devices: int | None = typer.Option(
@@ -72,7 +74,7 @@ def train(
     """Train a network by a recipe.
 
     With --chip the forward pass is the chip: its integer weights, thresholds, 12-bit leaks and registers; 'export' and
-    'compile' then find the same integers.  The recipe's [chip] says how long, and how fast (chip.epochs, chip.lr).
+    'compile' then find the same integers.  The recipe's \\[chip] says how long, and how fast (chip.epochs, chip.lr).
     A run that was interrupted or killed, at any moment, goes on by the same command with --resume, to the same weights.
 
     Example: [bold]neuro_deploy train digits_mlp --out runs/digits --set training.epochs=30 --set seed=1[/bold]
@@ -98,7 +100,7 @@ def train(
         def note(metrics: Mapping[str, Any]) -> None:
             history.append(metrics)
             update.beneath(live(history, err.options.ascii_only))
-            text = f"loss {metrics['loss']:.3f}, test accuracy {metrics['test_accuracy']:.1%}"
+            text = f"loss {metrics['loss']:.3f}, accuracy {metrics['test_accuracy']:.1%}"
             update.note(text)
             if not err.is_terminal and metrics["epoch"] % QUIET_EPOCHS == 0:
                 err.print(f"epoch {metrics['epoch']}: {text}", highlight=False)
@@ -106,7 +108,7 @@ def train(
         given: dict[str, Any] = {"device": device, "devices": devices, "checkpoint_seconds": checkpoint_seconds}
         given |= {"overrides": changes, "chip": chip, "source": source, "resume": resume}
         result = train_run(recipe, out, progress=update, on_epoch=note, **given)
-    say(f"trained {result.name}: test accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
+    say(f"trained {result.name}: {result.measured} accuracy {result.accuracy:.2%} in {result.seconds:.1f} s, in {out}")
     if chip and (count := result.metrics.get("scaled_back")):
         say(f"{count} neurons act with weights scaled back, so that no register can overflow")
     for event in ("clips", "wraps"):

@@ -208,7 +208,7 @@ class Comparison(Shown):
         size = f"{self.samples} sample{'s' * (self.samples != 1)}"
         if self.kind == "statistics":
             total = sum(s.values for s in self.statistics if s.differing_spikes is not None)
-            text = f"{self.differing_spikes} of {total:,} spikes differ over {size} (a float against an integer run)"
+            text = f"{self.differing_spikes:,} of {total:,} spikes differ over {size} (a float against an integer run)"
             if self.decisions:
                 text += f"; {self.decisions.agreeing} of {self.decisions.samples} decisions agree"
             return f"statistics: {text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from .result import Comparison, plain
 from .runs import compare
 from .statistics import check_labels
 
+LOSS, ALIKE = 0.005, 0.99
+"""A loss of accuracy, and a share of decisions that are alike, from which on a verdict has a remark."""
 EVENTS = {
     "clipped": "{} values lie beyond the range that the program was compiled for, and were clipped",
     "v_clips": "a potential met its register's limit {} times: that is not what the network means",
@@ -123,7 +125,7 @@ def judge(
         statistics=statistics,
         counters=counters,
         witnesses=dict(witnesses or {}),
-        remarks=_remarks(shown, sim, silent, readout),
+        remarks=(*_losses(accuracy, statistics), *_remarks(shown, sim, silent, readout)),
     )
 
 
@@ -188,6 +190,16 @@ def counter_remarks(run: Trace) -> tuple[str, ...]:
         for event, count in events.items()
         if count
     )
+
+
+def _losses(accuracy: Mapping[str, float], statistics: Comparison | None) -> Iterator[str]:
+    """What is said where the chip, equal to its own simulation or not, decides worse than the float network."""
+    judged = "the verdict is about the chip's integers, not about how good they are: 'explain' tells what costs it"
+    if "float" in accuracy and accuracy["float"] - accuracy["sim"] > LOSS:
+        yield f"accuracy falls by {100 * (accuracy['float'] - accuracy['sim']):.1f} points on the chip; {judged}"
+    elif statistics and statistics.decisions and statistics.decisions.agreement < ALIKE:
+        d = statistics.decisions
+        yield f"float and sim decide differently in {d.samples - d.agreeing:,} of {d.samples:,} samples; {judged}"
 
 
 def _remarks(shown: Trace, sim: Trace, known: Sequence[str], readout: Readout | None) -> tuple[str, ...]:

@@ -88,7 +88,10 @@ def verdict_table(verdict: Verdict) -> RenderableType:
     label, style = (" PASSED ", GOOD) if verdict.passed else failed
     head = Text.assemble((label, f"{style} reverse"))
     head.append("  " + verdict.sentence)
-    rows: list[tuple[str, object]] = [(f"accuracy {name}", percent(x)) for name, x in verdict.accuracy.items()]
+    part = f" (of {number(verdict.lava_samples)} samples)" if verdict.lava_samples < verdict.samples else ""
+    rows: list[tuple[str, object]] = [
+        (f"accuracy {name}", percent(x) + (part if name == "lava" else "")) for name, x in verdict.accuracy.items()
+    ]
     if verdict.exact:
         style = BAD if verdict.differing else "green"
         rows.append(("differing spikes, sim against Lava", Text(number(verdict.differing_spikes), style)))

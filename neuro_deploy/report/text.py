@@ -60,7 +60,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     result = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in columns:
         right = name.endswith("#")
-        result.add_column(Text(name.rstrip("#")), justify="right" if right else "left", overflow="fold")
+        result.add_column(
+            Text(name.rstrip("#")), justify="right" if right else "left", overflow="fold", no_wrap=name is columns[0]
+        )
     for row in rows:
         result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return result
