@@ -99,6 +99,7 @@ def zoo_model(name: str) -> ZooModel:
 
 def named(source: str | os.PathLike[str]) -> ZooModel | None:
     """The model of the zoo that `source` names, or None for a path: an existing file, or one with a suffix or folder.
+    A folder of a model's name is none.
 
     Raises: InputError for a bare word that is neither.
     """
@@ -106,6 +107,8 @@ def named(source: str | os.PathLike[str]) -> ZooModel | None:
     if path.is_file() or path.suffix or path.name != text:
         return None
     if text not in recipe_names():
+        if path.is_dir():
+            return None
         raise InputError(f"{text}: neither a file nor a model of the zoo; {did_you_mean(text, recipe_names())}")
     return zoo_model(text)
 

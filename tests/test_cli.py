@@ -194,6 +194,18 @@ def test_unknown_recipes_and_runs(here: Path, capsys: pytest.CaptureFixture[str]
     assert Path("old.txt").read_text() == "precious"
 
 
+def test_what_is_no_network_is_told_what_to_do(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run").mkdir()
+    Path("run/run.json").write_text("{}")
+    Path("b").mkdir()
+    Path("b/bundle.json").write_text("{}")
+    for command in ("verify", "explain", "inspect", "shrink"):
+        more = ["--out", "o.h5"] if command == "shrink" else []
+        assert "neuro_deploy export run --nir" in fails(capsys, command, "run", *more)
+        assert "cannot be read" in fails(capsys, command, "no/such.nir", *more)
+    assert "neuro_deploy verify b" in fails(capsys, "inspect", "b")
+
+
 def test_an_interrupted_training_run_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle: one line with the remedy; export refuses; --resume ends as if nothing had happened."""
     small = ["--set", "training.epochs=6", "--set", "network.args.hidden=[20, 12]"]

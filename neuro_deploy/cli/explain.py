@@ -11,7 +11,20 @@ import typer
 from ..errors import InputError
 from ..files import join_inputs, read_input
 from ..graph import read_graph, read_nir
-from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, command_line, keep_inputs, meant, out, progress, say
+from .show import (
+    AS,
+    DISCRETIZATION,
+    DT,
+    RESET,
+    ROUNDS,
+    command_line,
+    keep_inputs,
+    meant,
+    network_file,
+    out,
+    progress,
+    say,
+)
 
 SAMPLES = 200
 
@@ -52,7 +65,7 @@ def explain(
     from ..zoo import named
 
     model = named(source)
-    file = model.network if model else source
+    file = network_file(source)
     keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report)
     if input_ is None and model is None:
         raise InputError(f"{source}: which input?  --input X.npz, with 'input' (T, B, ...) and optionally 'label' (B,)")

@@ -30,6 +30,7 @@ from .show import (
     given_case,
     keep_inputs,
     meant,
+    network_file,
     options_given,
     out,
     progress,
@@ -240,7 +241,7 @@ def verify(
     if explain and not report:
         raise InputError("--explain goes into a report: add --report FILE.html, or use 'neuro_deploy explain'")
     model = named(source)
-    file = model.network if model else source
+    file = network_file(source)
     if lava_samples is None:
         lava_samples = LAVA_SAMPLES if model else MOST_LAVA_SAMPLES
     keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report, junit)

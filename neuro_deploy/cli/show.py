@@ -189,7 +189,15 @@ def network_file(source: Path) -> Path:
     from ..zoo import named
 
     model = named(source)
-    return model.network if model else source
+    file = model.network if model else source
+    if (file / "run.json").is_file():
+        raise InputError(
+            f"{file}: is a training run; 'neuro_deploy export {file} --nir FILE.nir' makes a network of it"
+        )
+    if (file / "bundle.json").is_file():
+        raise InputError(f"{file}: is a bundle; take one of its files, or 'neuro_deploy verify {file}'")
+    check_readable(file, "a network")
+    return file
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:
