@@ -91,7 +91,10 @@ def strangers(path: Path) -> list[str]:
     torch_here = (
         relative.startswith(("train/", "adapters/", "neurons/fused/"))
         or relative.startswith("backends/reference")
-        or (relative.startswith("neurons/") and path.name in ("torch.py", "chip.py", "parameters.py"))
+        or (
+            relative.startswith("neurons/")
+            and path.name in ("torch.py", "chip.py", "parameters.py", "observing.py", "rounds.py")
+        )
     )
     lava_here = relative.startswith("backends/lava") or (relative.startswith("neurons/") and path.name == "lava.py")
     found = []

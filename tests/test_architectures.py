@@ -15,8 +15,8 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError
 from neuro_deploy.graph import read_graph
+from neuro_deploy.neurons.observing import observe
 from neuro_deploy.neurons.scheme import METADATA
-from neuro_deploy.neurons.torch import observe
 from neuro_deploy.road import verify_graph
 from neuro_deploy.train import load_recipe, recipe_names, train
 from neuro_deploy.train.datasets import data_of

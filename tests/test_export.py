@@ -17,7 +17,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import compose, read_graph
-from neuro_deploy.neurons.torch import observe
+from neuro_deploy.neurons.observing import observe
 from neuro_deploy.program import Readout
 from neuro_deploy.proof import export_nir
 from neuro_deploy.train.fold import fold

@@ -17,7 +17,8 @@ import neuro_deploy as nd
 from neuro_deploy.errors import InputError
 from neuro_deploy.neurons import fused, part
 from neuro_deploy.neurons.fused import cpu, op
-from neuro_deploy.neurons.torch import SpikingNeuron, State, Stepper, observe
+from neuro_deploy.neurons.observing import observe
+from neuro_deploy.neurons.torch import SpikingNeuron, State, Stepper
 
 MODULES: dict[str, Any] = {
     "cf": lambda **o: nd.nn.CirculateFire(0.9, 0.6, 3, **o),

@@ -17,7 +17,7 @@ from torch import nn
 import neuro_deploy as nd
 from neuro_deploy.graph import read_graph
 from neuro_deploy.neurons import FloatNeuron, spec
-from neuro_deploy.neurons.torch import observe
+from neuro_deploy.neurons.observing import observe
 
 DT = networks.DT
 STEPS, BATCH = 14, 8

@@ -225,7 +225,8 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert command(["shrink", "one.h5", "--other", "two.h5", "--input", "x.npz", "--out", "case.h5"]) == 0
     said = capsys.readouterr().out
     assert "310 neurons, 40 inputs, 10 steps, 8 samples" in said and "1 neuron, 1 input" in said and "cf2" in said
-    assert command(["compare", "case.h5"]) == 1
+    assert command(["compare", "case.h5", "--report", "case.html"]) == 1
+    assert "thresholds of the first program" in Path("case.html").read_text()
     said = capsys.readouterr().out
     assert "diagnosis: weight" in said
     for backend in ("sim", "lava"):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError, UnsupportedError
 from neuro_deploy.graph import read_graph
-from neuro_deploy.neurons.torch import observe
+from neuro_deploy.neurons.observing import observe
 from neuro_deploy.train.fold import fold
 
 

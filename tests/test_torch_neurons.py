@@ -16,7 +16,9 @@ from torch import Tensor, nn
 import neuro_deploy as nd
 from neuro_deploy.errors import InputError
 from neuro_deploy.neurons import FloatNeuron, part
-from neuro_deploy.neurons.torch import SURROGATES, Stepper, _Rounds, observe, rounds
+from neuro_deploy.neurons.observing import observe
+from neuro_deploy.neurons.rounds import _Rounds, rounds
+from neuro_deploy.neurons.torch import SURROGATES, Stepper
 
 F = np.float32
 STEPS, BATCH, SIZE = 7, 4, 6
@@ -368,7 +370,7 @@ def test_gradients_of_an_integrator(names: tuple[str, ...]) -> None:
 
 def test_a_current_in_front_of_the_surrogate_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the smooth function forward too, every gradient through u, h and the reset is a derivative."""
-    monkeypatch.setattr("neuro_deploy.neurons.torch._Rounds", Smooth)
+    monkeypatch.setattr("neuro_deploy.neurons.rounds._Rounds", Smooth)
     options: dict[str, Any] = {"beta_syn": [0.4, 0.7], "v_reset": [-0.3, 0.2], "drift": [0.1, -0.2]}
     model = nd.nn.LIF([0.6, 0.9], [0.5, 0.8], reset="hard", alpha=1.3, **options).double()
     x = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64, requires_grad=True)

@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from neuro_deploy.errors import InputError, TrainingError
-from neuro_deploy.neurons.torch import observe
+from neuro_deploy.neurons.observing import observe
 from neuro_deploy.train import Result, load_run, seen, train
 from neuro_deploy.train.losses import decide
 from neuro_deploy.train.processes import accelerator

@@ -21,7 +21,7 @@ from neuro_deploy.graph import read_graph, write_graph
 from neuro_deploy.graph.nodes import arrays_of
 from neuro_deploy.graph.told import assume
 from neuro_deploy.neurons import FloatNeuron, spec
-from neuro_deploy.neurons.torch import observe
+from neuro_deploy.neurons.observing import observe
 from neuro_deploy.program import Readout
 
 DT = networks.DT

@@ -18,7 +18,8 @@ from ..errors import BackendError, InputError, UnsupportedError, Violation
 from ..graph import Node, Reading, read_graph, read_nir
 from ..graph.nodes import Delay, Sink, Source
 from ..neurons.base import FloatNeuron
-from ..neurons.torch import Neuron, Stepper, observe
+from ..neurons.observing import observe
+from ..neurons.torch import Neuron, Stepper
 from ..trace import Recording, Trace
 from .base import Job
 from .reference_modules import MODULES, DelayModule

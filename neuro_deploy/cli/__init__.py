@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import NeuroDeployError, TrainingInterruptedError
-from . import datasets, demo, explain, import_, inspect, judge, machine, margins, normalize, road, shrink
+from . import compare, datasets, demo, explain, import_, inspect, machine, margins, normalize, road, shrink, verify
 from .show import complain
 
 INTERRUPTED = 130
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Take a spiking network from PyTorch training to Loihi-class hardware, with a proof at every border.\n\n"
     "Example: [bold]neuro_deploy demo[/bold]",
 )
-for module in (demo, road, import_, normalize, judge, explain, shrink, inspect, margins, datasets, machine):
+for module in (demo, road, import_, normalize, compare, verify, explain, shrink, inspect, margins, datasets, machine):
     module.register(app)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from .judge import bars
-from .show import out, say
+from .show import bars, out, say
 
 
 def register(app: typer.Typer) -> None:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import InputError
-from ..files import join_inputs, read_input
-from ..graph import read_graph, read_nir
-from .show import (
-    AS,
-    DISCRETIZATION,
-    DT,
-    RESET,
-    ROUNDS,
-    command_line,
-    keep_inputs,
-    meant,
-    network_file,
-    out,
-    progress,
-    say,
-)
+from .asked import CALIBRATE, INPUT, INPUT_BITS, SCALE, TARGET, WEIGHT_BITS, Asked, asked
+from .show import AS, DISCRETIZATION, DT, RESET, ROUNDS, command_line, out, progress, say
+
+if TYPE_CHECKING:
+    from ..explanation import Explanation
 
 SAMPLES = 200
 
@@ -35,11 +24,10 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
+    context: typer.Context,
     source: Path = typer.Argument(help="A NIR file, or a model of the zoo ('models' lists them)."),
-    input_: Path | None = typer.Option(
-        None, "--input", help="An .npz with 'input' (T, B, ...) and optionally 'label' (B,); the zoo's have a test set."
-    ),
-    target: str = typer.Option("loihi2", "--target", help="A target's name, or a TOML file."),
+    input_: Path | None = INPUT,
+    target: str = TARGET,
     samples: int = typer.Option(SAMPLES, "--samples", help="Only the first so many samples."),
     report: Path | None = typer.Option(None, "--report", help="Write an HTML report."),
     dt: float | None = DT,
@@ -47,10 +35,10 @@ def explain(
     reset: str | None = RESET,
     rounds: int | None = ROUNDS,
     discretization: str | None = DISCRETIZATION,
-    input_bits: int | None = typer.Option(None, "--input-bits", help="Width of the input's payload; see 'compile'."),
-    weight_bits: int | None = typer.Option(None, "--weight-bits", help="Width of the weights; see 'compile'."),
-    scale: str = typer.Option("auto", "--scale", help="auto, proven, calibrated or full; see 'compile'."),
-    calibrate: Path | None = typer.Option(None, "--calibrate", help="Typical input (.npz); see 'compile'."),
+    input_bits: int | None = INPUT_BITS,
+    weight_bits: int | None = WEIGHT_BITS,
+    scale: str = SCALE,
+    calibrate: Path | None = CALIBRATE,
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> None:
     """Switch the chip's number formats on one at a time, and show which costs how many spikes and how much accuracy.
@@ -60,36 +48,27 @@ def explain(
 
     Example: [bold]neuro_deploy explain digits.nir --target loihi2 --input runs/digits/test.npz --report why.html[/bold]
     """
-    from ..explanation import explain as study
+    from ..report.explain_html import write_explanation
     from ..report.explain_table import explanation_table
-    from ..zoo import named
 
-    model = named(source)
-    file = network_file(source)
-    keep_inputs([file, Path(target), *(path for path in (input_, calibrate) if path)], report)
-    if input_ is None and model is None:
-        raise InputError(f"{source}: which input?  --input X.npz, with 'input' (T, B, ...) and optionally 'label' (B,)")
-    x, label = read_input(input_) if input_ else model.test_input()  # type: ignore[union-attr]
-    graph = meant(read_nir(file), dt, family, reset, rounds, discretization)
-    x = join_inputs(x, dict(read_graph(graph, dt).inputs))
     if samples < 1:
         raise InputError(f"--samples must be 1 or more, got {samples}")
-    options: dict[str, Any] = {"input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
-    if calibrate:
-        options["calibrate"] = read_input(calibrate)[0]
-    with progress(f"explain: {source.name}") as update:
-        found = study(graph, target, x[:, :samples], label, options=options, progress=update)
+    widths = {"input_bits": input_bits, "weight_bits": weight_bits, "scale": scale}
+    what = asked(source, input_, target, (dt, family, reset, rounds, discretization), widths, calibrate, (report,))
+    found = study(what, samples)
     if report:
-        from ..report.explain_html import write_explanation
-
-        said: dict[str, Any] = {"--input": input_, "--target": target, "--samples": samples, "--scale": scale}
-        said |= {"--dt": dt, "--as": family, "--reset": reset, "--rounds": rounds, "--discretization": discretization}
-        said |= {"--calibrate": calibrate, "--input-bits": input_bits, "--weight-bits": weight_bits}
-        command = command_line("explain", source, said)
-        write_explanation(report, found, title=f"{source.name} on {target}", command=command)
+        write_explanation(report, found, title=what.title, command=command_line(context))
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         out.print(explanation_table(found))
         if report:
             say(f"report: {report}")
+
+
+def study(what: Asked, samples: int) -> Explanation:
+    """The explanation of the first samples, with a progress bar."""
+    from ..explanation import explain
+
+    with progress(f"explain: {what.title}") as update:
+        return explain(what.graph, what.target, what.first(samples), what.label, options=what.options, progress=update)

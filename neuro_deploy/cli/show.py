@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +52,9 @@ ROUNDS = typer.Option(
 DISCRETIZATION = typer.Option(
     None, "--discretization", help=f"If a NIR file does not say: {', '.join(map(repr, DISCRETIZATIONS))}."
 )
+
+
+JUNIT = typer.Option(None, "--junit", help="Write the result as JUnit XML, for a CI system.")
 
 
 def meant(
@@ -151,6 +154,22 @@ def progress(title: str) -> Iterator[Bar]:
         yield Bar(bar, title)
 
 
+@contextlib.contextmanager
+def bars() -> Iterator[Any]:
+    """A `road.Starter` that shows one progress bar after the other."""
+    with contextlib.ExitStack() as stack:
+
+        def start(title: str) -> Bar:
+            stack.close()
+            return stack.enter_context(progress(title))
+
+        yield start
+
+
+OUTPUTS = ("--report", "--bundle", "--junit", "--json")
+"""Options that say where a result goes, or how it is shown."""
+
+
 def options_given(context: typer.Context) -> list[str]:
     """The options that stand on the command line, in the order of --help."""
     options = [p for p in context.command.params if p.param_type_name == "option"]
@@ -158,15 +177,17 @@ def options_given(context: typer.Context) -> list[str]:
     return [p.opts[0] for p, source in zip(options, sources, strict=True) if source and source.name == "COMMANDLINE"]
 
 
-def command_line(command: str, source: Path, options: Mapping[str, Any]) -> str:
-    """What a user typed, for a report.  options: those that were given, by name; True for a switch, None for none."""
-    words = [command, str(source)]
-    for name, value in options.items():
-        if value is True:
-            words.append(name)
-        elif value is not None and value is not False:
-            words += [name, str(value)]
-    return shlex.join(["neuro_deploy", *words])
+def command_line(context: typer.Context) -> str:
+    """What a user asked for, for a report: arguments and options with their values, defaults too, but no outputs."""
+    words = ["neuro_deploy", context.info_name or ""]
+    for p in context.command.params:
+        value = context.params.get(p.name or "")
+        if value is None or value is False or p.opts[0] in OUTPUTS:
+            continue
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            words += [] if p.param_type_name == "argument" else [p.opts[0]]
+            words += [] if each is True else [str(each)]
+    return shlex.join(words)
 
 
 def keep_inputs(inputs: Sequence[Path], *outputs: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""What torch modules of all neuron kinds share: a step and the loop over it, the surrogate gradient, a look inside.
+"""What torch modules of all neuron kinds share: a step and the loop over it, and the surrogate's sharpness.
 
 Forward passes are exact: every line of an equation is one float32 operation of its own, rounded once, in the order that
 the docstring gives, so another implementation of the same operations in the same order agrees bit for bit.
@@ -7,38 +7,21 @@ the docstring gives, so another implementation of the same operations in the sam
 from __future__ import annotations
 
 import itertools
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ..errors import InputError
 from . import fused
-from .fused.plain import crossed, slopes
 from .fused.surrogate import BUMPS
+from .observing import States, watchers
 from .parameters import FINITE, INSIDE, LEAK, Leak, Parameter, Positive, learned, parameter
 
 DEFAULT_ALPHA = 4.0
 SURROGATES = BUMPS
-
-
-class States(NamedTuple):
-    """What a population did in one forward pass, each (T, B, *shape), in the parameters' dtype.
-
-    spikes: zeros for a kind that never fires.   v, h: the potential after and before firing.   u: the synaptic current,
-    None where there is none.
-    """
-
-    spikes: Tensor
-    v: Tensor
-    h: Tensor
-    u: Tensor | None = None
 
 
 class State(NamedTuple):
@@ -46,83 +29,6 @@ class State(NamedTuple):
 
     v: Tensor
     u: Tensor | None = None
-
-
-_WATCHERS: ContextVar[tuple[Callable[[nn.Module, States], None], ...]] = ContextVar("_WATCHERS", default=())
-
-
-@contextmanager
-def observe(model: nn.Module) -> Iterator[dict[str, States]]:
-    """Within the block, a forward pass of `model` fills the dict: name of each neuron module -> its States.
-
-    Names are those of `model.named_modules()`, in the order of execution; a later pass replaces an earlier one.  The
-    tensors carry gradients if gradients are on.  Nothing is stored in the modules.  What torch.compile made runs
-    uncompiled within the block (torch 2.6 or newer; older ones show nothing of it); a compiled function cannot contain
-    the block, so a training step that watches (with a balance loss, say) is not compiled.
-
-        with observe(model) as states:
-            model(x)
-        states["cf1"].h
-    """
-    names = {id(m): name for name, m in model.named_modules() if isinstance(m, Neuron)}
-    seen: dict[str, States] = {}
-
-    def note(module: nn.Module, states: States) -> None:
-        if id(module) in names:
-            seen[names[id(module)]] = states
-
-    token = _WATCHERS.set((*_WATCHERS.get(), note))
-    try:
-        with _eager():
-            yield seen
-    finally:
-        _WATCHERS.reset(token)
-
-
-def _eager() -> AbstractContextManager[None]:
-    """Within it, what torch.compile made runs uncompiled."""
-    if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
-        return nullcontext()
-    return cast(AbstractContextManager[None], torch.compiler.set_stance("force_eager"))
-
-
-def _watchers() -> tuple[Callable[[nn.Module, States], None], ...]:
-    """Who observes; nobody where torch.compile looks on, which cannot read a ContextVar."""
-    return () if torch.compiler.is_compiling() else _WATCHERS.get()
-
-
-class _Rounds(torch.autograd.Function):
-    """Forward #{k in 1..K : h > k*theta}, exactly; backward the derivatives of sum_k F(alpha * (h - k*theta))."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
-        ctx.save_for_backward(h, theta, alpha)
-        ctx.circulations, ctx.surrogate = circulations, surrogate
-        return crossed(h, theta, circulations)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
-        h, theta, alpha = ctx.saved_tensors
-        _, of_theta, of_alpha, *_ = ctx.needs_input_grad
-        slope, tilt, weight = slopes(h, theta, alpha, ctx.circulations, ctx.surrogate)
-        gtheta = -(grad * weight).sum_to_size(theta.shape) if of_theta else None
-        galpha = (grad * tilt).sum(dtype=torch.float64).to(alpha.dtype) if of_alpha else None
-        return grad * slope, gtheta, galpha, None, None
-
-
-def rounds(h: Tensor, theta: Tensor, alpha: Tensor, circulations: int, surrogate: str) -> Tensor:
-    """How many rounds a potential goes through its threshold, with a surrogate gradient.
-
-        s         = #{k in 1..K : h > theta * k}                 forward, whole numbers; theta * k in theta's dtype
-        ds/dh     = sum_k alpha * F'(alpha * (h - k*theta))      backward
-        ds/dalpha = sum_k (h - k*theta) * F'(alpha * (h - k*theta))
-        ds/dtheta = -sum_k k * alpha * F'(alpha * (h - k*theta))
-
-    h: (B, *shape).   theta: () or shape, > 0.   alpha: (), > 0, the sharpness at this time step.
-    circulations: K >= 0.   surrogate: a key of SURROGATES.
-    """
-    return cast(Tensor, _Rounds.apply(h, theta, alpha, circulations, surrogate))  # type: ignore[no-untyped-call]
 
 
 class Neuron(nn.Module, ABC):
@@ -227,7 +133,7 @@ class Stepper:
         self._neuron = neuron
         self._alphas = neuron.alphas(steps)
         self._state = state
-        self._watchers = _watchers()
+        self._watchers = watchers()
         self._seen: list[States] = []
 
     def step(self, x: Tensor) -> Tensor:
@@ -345,9 +251,9 @@ class SpikingNeuron(Neuron):
         call = self._call(x, state)
         if call is None:
             return super().forward(x, state)
-        watchers = _watchers()
-        s, v, h, u = fused.fire(*call, watch=bool(watchers))
-        for note in watchers:
+        looking = watchers()
+        s, v, h, u = fused.fire(*call, watch=bool(looking))
+        for note in looking:
             note(self, States(cast(Tensor, s), cast(Tensor, v), cast(Tensor, h), u))
         return cast(Tensor, s)
 

@@ -16,8 +16,9 @@ from torch import nn
 from .. import __version__
 from ..errors import InputError, UnsupportedError, Violation
 from ..neurons import part, spec, specs
+from ..neurons.observing import observe
 from ..neurons.scheme import METADATA
-from ..neurons.torch import SpikingNeuron, observe
+from ..neurons.torch import SpikingNeuron
 from ..program import Readout, default_rule
 from .fold import Folded
 from .layers import affine, convolution, flatten, kind_of, pooling

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..neurons.torch import States
+from ..neurons.observing import States
 from .processes import total
 
 EPS = 1e-6

@@ -9,7 +9,8 @@ loss = nd.nn.rate_cross_entropy(spikes, label) + 0.1 * nd.nn.balance_loss(states
 from ..neurons.cf.torch import CirculateFire
 from ..neurons.li.torch import Integrator
 from ..neurons.lif.torch import LIF
-from ..neurons.torch import SURROGATES, SpikingNeuron, States, observe
+from ..neurons.observing import States, observe
+from ..neurons.torch import SURROGATES, SpikingNeuron
 from .losses import balance_loss, decide, rate_cross_entropy, spike_count
 from .nets import mlp, recurrent_mlp, sew_resnet, spiking_transformer, vgg
 from .nets.convolutional import Residual

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..neurons import fused
-from ..neurons.torch import SpikingNeuron, States, observe
+from ..neurons.observing import States, observe
+from ..neurons.torch import SpikingNeuron
 from .chip import Chip, ChipPopulation, ChipStates
 from .datasets import Dataset
 from .losses import balance_of, decide, rate_cross_entropy

@@ -23,7 +23,8 @@ from ..parameters import (
     write_optional,
     write_parameter,
 )
-from ..torch import DEFAULT_ALPHA, SpikingNeuron, rounds
+from ..rounds import rounds
+from ..torch import DEFAULT_ALPHA, SpikingNeuron
 from .nodes import OPTIONAL
 
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ..base import FloatNeuron
 from ..parameters import read_parameter, write_parameter
-from ..torch import SpikingNeuron, rounds
+from ..rounds import rounds
+from ..torch import SpikingNeuron
 
 
 class Relay(SpikingNeuron):
