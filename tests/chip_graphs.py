@@ -8,6 +8,7 @@ from typing import Any
 import networks
 import nir
 import numpy as np
+import torch
 from networks import DT, affine, convolution, graph
 
 from neuro_deploy.neurons import FloatNeuron, spec
@@ -231,3 +232,9 @@ def inputs(given: nir.NIRGraph, batch: int = 12, seed: int = 0) -> dict[str, np.
             shape = tuple(int(n) for n in node.input_type["input"])
             found[name] = (rng.integers(0, 17, (STEPS, batch, *shape)) / 16).astype(np.float32)
     return found
+
+
+def given(x: dict[str, np.ndarray]) -> Any:
+    """As a Chip takes it."""
+    found = {name: torch.from_numpy(values) for name, values in x.items()}
+    return next(iter(found.values())) if len(found) == 1 else found
