@@ -15,8 +15,9 @@ from runs import changed, floated, program, run, with_data
 from neuro_deploy.backends import simulate
 from neuro_deploy.cli import run as cli
 from neuro_deploy.comparison import Cause, Comparison, compare
-from neuro_deploy.comparison.account import Place, Side, account, nearest, sums, terms
+from neuro_deploy.comparison.account import Place, Side, account, sums, terms
 from neuro_deploy.comparison.exact import Pair
+from neuro_deploy.comparison.levels import distance, nearest
 from neuro_deploy.errors import InputError
 from neuro_deploy.files import write_npz
 from neuro_deploy.neurons.base import Levels
@@ -124,11 +125,14 @@ def test_an_account_is_what_sim_computes() -> None:
 
 def test_levels_and_their_distance() -> None:
     signed = Levels(np.asarray(100), np.asarray(3), np.asarray(40), np.asarray(2))
-    expected = {149: 1, 151: 2, 900: 3, 3: 1, -3: -1, -61: -2, -999: -2}
+    expected = {149: 1, 151: 2, 900: 3, 40: 1, 3: -1, -3: -1, -61: -2, -999: -2}
     assert {h: nearest(h, signed)[0] for h in expected} == expected
     assert nearest(-61, signed) == (-2, -80) and nearest(251, signed) == (3, 300)
     unsigned = signed._replace(rounds_neg=np.asarray(0))
     assert nearest(-61, unsigned) == (1, 100)
+    for known in (signed, unsigned):
+        for h in range(-300, 500):
+            assert abs(h - nearest(h, known)[1]) == distance(np.asarray([h]), known)[0]
 
 
 def test_counts_by_step_add_up() -> None:

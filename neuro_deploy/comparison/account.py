@@ -13,10 +13,10 @@ from ..engine.plain import kept_of
 from ..errors import InputError
 from ..fixed import Ints, wrap_bits
 from ..neurons import part, spec
-from ..neurons.base import Levels
 from ..program import ChipProgram, Population, Synapse
 from ..trace import Trace
 from .cause import Account, Cause, Input
+from .levels import nearest
 
 FIRST = 12
 """So many connections are listed."""
@@ -145,16 +145,6 @@ def _levelled(found: Account, population: Population, params: Mapping[str, Ints]
         return found
     k, level = nearest(found.h, levels)
     return replace(found, level=level, k=k)
-
-
-def nearest(h: int, levels: Levels) -> tuple[int, int]:
-    """k and the value of the firing level next to h; k < 0: of the mirrored side."""
-    theta, most, theta_neg, most_neg = (int(np.asarray(v).reshape(-1)[0]) for v in levels)
-    if h < 0 and most_neg:
-        k = min(max(1, round(-h / theta_neg)), most_neg)
-        return -k, -k * theta_neg
-    k = min(max(1, round(h / theta)), most)
-    return k, k * theta
 
 
 def cause(a: Side, b: Side, population: str, neuron: int, step: int, sample: int) -> Cause | None:

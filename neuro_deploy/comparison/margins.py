@@ -27,13 +27,12 @@ from ..program import ChipProgram, Population
 from ..shown import Shown
 from ..trace import VARIABLES, Trace
 from .exact import blocks
+from .levels import FAR, distance
 
 CHUNK, BLOCK = 1 << 22, 1 << 20
 """Values of one variable that are recorded, and counted, at once: bounds the memory to some hundred MB."""
 FIRST = 10
 """So many neurons are named."""
-FAR = np.int64(1) << 40
-"""The distance of a level that is not there."""
 
 
 @dataclass(frozen=True)
@@ -246,17 +245,3 @@ _COUNTS = ("fired", "ties", "lsb", "lsb fired", "unit", "unit fired", "saturated
 
 def _neurons(where: NDArray[np.bool_]) -> Neurons:
     return Neurons(int(where.sum()), tuple(np.flatnonzero(where)[:FIRST].tolist()))
-
-
-def distance(h: Ints, levels: Levels) -> Ints:
-    """Distance of each potential to the nearest level, in LSB.  h: int64 (..., N)."""
-    up = _side(h, levels.theta, levels.rounds)
-    return np.minimum(up, _side(-h, levels.theta_neg, levels.rounds_neg)) if levels.rounds_neg.any() else up
-
-
-def _side(h: Ints, theta: Ints, rounds: Ints) -> Ints:
-    """The same for the levels theta, 2 * theta, ..., rounds * theta alone."""
-    below = np.clip(h // theta, 1, np.maximum(1, rounds))
-    above = np.minimum(below + 1, np.maximum(1, rounds))
-    nearest = np.minimum(np.abs(h - below * theta), np.abs(h - above * theta))
-    return np.where(rounds > 0, nearest, FAR)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from .costs import explain
 from .diagnosis import Diagnosis, diagnose
-from .faults import KINDS, Fault
+from .faults import Fault
 from .formats import FORMATS
 from .result import Effect, Explanation, FormatCost, Proposal
 
 __all__ = [
     "FORMATS",
-    "KINDS",
     "Diagnosis",
     "Effect",
     "Explanation",

@@ -40,7 +40,7 @@ KINDS = {
 class Fault:
     """One fault.
 
-    kind: a key of KINDS.   population: which has it ("" for all).   synapse: of a weight, an exponent or a delay.
+    kind: a key of KINDS; "": none of them explains it.   population: which has it ("" for all).   synapse: of a weight, an exponent or a delay.
     neurons: flat indices of those that have it, the first ones; (): all.   sources: of weights, the sending neurons.
     a, b: the two values, where there is one (of the first neuron).   text: all of it in words.
     """
@@ -53,6 +53,9 @@ class Fault:
     sources: tuple[int, ...] = ()
     a: int | None = None
     b: int | None = None
+
+    def __post_init__(self) -> None:
+        assert not self.kind or self.kind in KINDS, self.kind
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ MOST_LEVELS = 8
 class Histogram(NamedTuple):
     """Counts of h of a population.  low, width: of the bins, each without its lower and with its upper end (firing is
     strict).   counts: of each run that recorded h, with its name.   levels: thresholds within, with their names.
-    relative: h and the levels are multiples of each neuron's own theta.   samples, fired: what was counted, and the
+    relative: h and the levels are multiples of each neuron's own theta.   samples, above: what was counted, and the
     share above the first threshold."""
 
     population: str
@@ -69,7 +69,7 @@ def _histogram(runs: Runs, name: str, held: Sequence[tuple[str, NDArray[np.float
     relative = known is not None and bool((known.theta > 0).all())
     values = [(label, h / known.theta if known is not None and relative else h) for label, h in held]
     finite = [(label, h[np.isfinite(h)]) for label, h in values]
-    levels = _levels(known, relative) if known is not None and relative else []
+    levels = _levels(known) if known is not None and relative else []
     everything = np.concatenate([h for _, h in finite]) if finite else np.zeros(1)
     low, high = (float(x) for x in np.quantile(everything, (0.0005, 0.9995))) if everything.size else (0.0, 1.0)
     low, high = min(low, 0.0), max(high, 1.1 if relative else low + 1e-9)
@@ -84,7 +84,7 @@ def _histogram(runs: Runs, name: str, held: Sequence[tuple[str, NDArray[np.float
     return Histogram(name, first * width, width, counts, inside, relative, unit, samples, above)
 
 
-def _levels(known: Any, relative: bool) -> list[tuple[float, str]]:
+def _levels(known: Any) -> list[tuple[float, str]]:
     """k for k = 1..K, and -k * theta_neg / theta where that is one number."""
     up = [(float(k), f"{k if k > 1 else ''}θ") for k in range(1, min(MOST_LEVELS, int(known.rounds.max())) + 1)]
     ratio = known.theta_neg / known.theta
