@@ -40,7 +40,8 @@ KINDS = {
 class Fault:
     """One fault.
 
-    kind: a key of KINDS; "": none of them explains it.   population: which has it ("" for all).   synapse: of a weight, an exponent or a delay.
+    kind: a key of KINDS; "": none of them explains it.   population: which has it ("" for all).
+    synapse: of a weight, an exponent or a delay.
     neurons: flat indices of those that have it, the first ones; (): all.   sources: of weights, the sending neurons.
     a, b: the two values, where there is one (of the first neuron).   text: all of it in words.
     """
