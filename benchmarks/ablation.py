@@ -9,10 +9,10 @@
 neuro_deploy/train/datasets/images.py and coding.py for what such files hold).
 
 Search: each arm gets the same number of trials, LIF included, each trained on four fifths of the training set and
-measured on the last fifth.  Trial 0 is what the recipe and nd.nn have as defaults; trial i draws learning rate, alpha,
-surrogate, theta, beta and the readout's scale once for all arms, and beside them what only some arms have: K, the
-learning rate of alpha, the weight of PNB.  Test: the best trial of each arm, trained on the whole training set with
-other seeds; the accuracy after the last epoch on the test set is what counts, once.
+measured on the last fifth.  Trial 0 is what the recipe and nd.nn have as defaults, with 0.1 as PNB's weight; trial i
+draws learning rate, alpha, surrogate, theta, beta and the readout's scale once for all arms, and beside them what only
+some arms have: K, the learning rate of alpha, the weight of PNB.  Test: the best trial of each arm, trained on the
+whole training set with other seeds; the accuracy after the last epoch on the test set is what counts, once.
 
 A second choice, for equal numbers of spikes: each arm's best trial is also run with larger theta (on validation), and
 the best of these and the trials counts that has no more spikes a sample than the LIF arm's best trial.

@@ -14,7 +14,6 @@ Runs stay in --runs, and finished ones are used again.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from tables import placed
 from zoo_pages import page, table
 
 from neuro_deploy import zoo
-from neuro_deploy.files import write_text
+from neuro_deploy.files import digest_of, write_text
 from neuro_deploy.graph import read_nir, write_nir
 from neuro_deploy.lower import compile
 from neuro_deploy.neurons import spec
@@ -80,8 +79,7 @@ def rewritten(name: str) -> None:
 
 def file_of(path: Path) -> dict[str, Any]:
     """Size and digest of a file."""
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": digest_of(path)}
 
 
 def architecture(recipe: Recipe) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neuro_deploy.zoo import LAVA_SAMPLES
+
 Card = Mapping[str, Any]
 
 
@@ -101,7 +103,7 @@ def commands(card: Card) -> str:
     """What one does with it."""
     name, target = card["name"], card["target"]
     lines = (
-        (f"neuro_deploy verify {name}", "float and sim on its test set, Lava on 50 of it"),
+        (f"neuro_deploy verify {name}", f"float and sim on its test set, Lava on {LAVA_SAMPLES} of it"),
         (f"neuro_deploy compile {name} --exact --out {name}.program.h5", "the chip's integers"),
         (f"neuro_deploy train {name} --out runs/{name}", "made by these three"),
         (f"neuro_deploy train {name} --chip {target} --from runs/{name} --out runs/{name}_chip", ""),

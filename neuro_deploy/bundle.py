@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +29,11 @@ from .program import ChipProgram, load_program, save_program
 from .resources import versions
 from .road import Starter, Verified, compile_for, silent, write_verdict
 from .target import target_file
-from .trace import Trace, load_trace, save_trace
+from .trace import VARIABLES, Trace, load_trace, save_trace
 
 MANIFEST, NETWORK, TARGET, PROGRAM = "bundle.json", "network.nir", "target.toml", "program.h5"
 INPUT, CALIBRATE, REPORT = "input.npz", "calibrate.npz", "report.html"
 RUNS = {"reference": "reference.trace.h5", "sim": "sim.trace.h5", "lava": "lava.trace.h5"}
-RECORDED = ("spikes", "v", "h", "u")
 
 
 class Manifest(BaseModel):
@@ -86,7 +85,7 @@ class Checked:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON types."""
-        found = [{"name": c.name, "passed": c.passed, "text": c.text} for c in self.checks]
+        found = [asdict(check) for check in self.checks]
         return {"passed": self.passed, "checks": found, "then": self.manifest.model_dump(mode="json")}
 
 
@@ -226,8 +225,7 @@ def _network(folder: Path, manifest: Manifest, x: NetworkInput) -> Check:
 def _run(
     backend: str, program: ChipProgram, x: NetworkInput, then: Trace, timeout: float | None, start: Starter
 ) -> Check:
-    options: dict[str, Any] = {"timeout": timeout} if backend == "lava" else {}
-    now = simulate(program, x, backend, RECORDED, then.batch, progress=start(backend), **options)
+    now = simulate(program, x, backend, VARIABLES, then.batch, timeout=timeout, progress=start(backend))
     return _judged(backend, compare(then, now), "run again, against its recorded run")
 
 
@@ -241,6 +239,6 @@ def _reference(folder: Path, x: NetworkInput, start: Starter) -> Check:
     """The float network, whose last bits are the machine's: told, and no fault."""
     then = load_trace(folder / RUNS["reference"])
     graph = read_nir(folder / NETWORK)
-    found = compare(then, simulate(graph, x, "reference", RECORDED, then.batch, progress=start("reference")))
+    found = compare(then, simulate(graph, x, "reference", VARIABLES, then.batch, progress=start("reference")))
     text = f"run again: {found.differing_spikes:,} spikes differ from those recorded"
     return Check("float", True if found.equal else None, text)

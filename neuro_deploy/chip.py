@@ -43,7 +43,7 @@ from .train.datasets import data_of
 from .train.export import graph_of
 from .train.fold import fold
 from .train.recipe import differences
-from .train.runs import CHECKPOINT, FLOAT_RUN, claimed, load_chip, open_run
+from .train.runs import CHECKPOINT, FLOAT_RUN, claimed, export_options, load_chip, open_run
 
 KEPT = ("input", "recipe")
 """Entries of a graph's metadata that stay true."""
@@ -173,15 +173,5 @@ def _start(run: Run, recipe: Recipe, source: Path) -> Chip:
     mine, theirs = ({"data": r.data.model_dump(), "network": r.network.model_dump()} for r in (recipe, run.recipe))
     if lines := differences(theirs, mine):
         raise TrainingError("\n  ".join([f"{source}: is a run of another recipe than '{recipe.name}':", *lines]))
-    data, network = run.data, run.recipe.network
-    graph = graph_of(
-        fold(run.model),
-        dt=network.dt,
-        input_shape=data.shape,
-        steps=network.steps,
-        input_low=data.input_low,
-        input_high=data.input_high,
-        input_quantum=data.input_quantum,
-        metadata={"recipe": recipe.name},
-    )
+    graph = graph_of(fold(run.model), **export_options(recipe, run.data))
     return to_chip(graph, run.model, recipe.chip.target)

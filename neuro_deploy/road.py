@@ -18,14 +18,13 @@ from .comparison import Verdict, judge
 from .errors import InputError, RecipeError
 from .estimates import Estimate, estimate
 from .explanation import Explanation
-from .files import NetworkInput, join_inputs, write_npz
-from .graph import read_graph
+from .files import NetworkInput, write_npz
 from .graph.misread import Misreading
-from .lower import compile
+from .lower import asked_of, compile
 from .neurons import spec
 from .program import ChipProgram
 from .target import load_target
-from .trace import Trace
+from .trace import VARIABLES, Trace
 
 MOST_LAVA_SAMPLES = 1000
 """Lava runs the whole input, but not more samples than this unless told (about 1 ms a sample and step)."""
@@ -174,6 +173,7 @@ def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequ
     from .train.chip import Chip
     from .train.export import states_of
     from .train.fold import fold
+    from .train.runs import export_options
 
     run = load_run(run_dir)
     recipe, data = run.recipe, run.data
@@ -183,19 +183,7 @@ def export_run(run_dir: Path, path: Path, *, strict: bool = False, readers: Sequ
         write_proven(graph, path)
         return Exported(graph, 0, 0, lost_by_others(graph, readers), run.model.program().digest)
     folded = fold(run.model)
-    graph = export_nir(
-        folded,
-        dt=recipe.network.dt,
-        input_shape=data.shape,
-        steps=recipe.network.steps,
-        input_low=data.input_low,
-        input_high=data.input_high,
-        input_quantum=data.input_quantum,
-        metadata={"recipe": recipe.name},
-        sample=x,
-        strict=strict,
-        readers=readers,
-    )
+    graph = export_nir(folded, **export_options(recipe, data), sample=x, strict=strict, readers=readers)
     write_proven(graph, path)
     trained, kept = states_of(run.model, x), states_of(folded.model, x)
     pairs = list(zip(trained.values(), kept.values(), strict=True))
@@ -211,11 +199,8 @@ def compile_for(
 
     options: more arguments of `compile`.  The input is the typical one too where the network does not say its range.
     """
-    given, reading = dict(options), read_graph(graph, options.get("dt"))
-    x = join_inputs(x, dict(reading.inputs))
-    if given.get("scale") == "calibrated" or reading.input_range is None:
-        given.setdefault("calibrate", x)
-    return compile(graph, target, max_steps=len(x), **given), x
+    given, joined = asked_of(graph, x, options)
+    return compile(graph, target, **given), joined
 
 
 def verify_graph(
@@ -240,16 +225,14 @@ def verify_graph(
     with clock.stage("compile"):
         program, x = compile_for(graph, target, x, options or {})
     with clock.stage("reference"):
-        reference = simulate(graph, x, "reference", ("spikes", "v", "h", "u"), dt=dt, progress=start("reference"))
+        reference = simulate(graph, x, "reference", VARIABLES, dt=dt, progress=start("reference"))
     with clock.stage("sim"):
-        sim = simulate(program, x, "sim", ("spikes", "v", "h", "u"), progress=start("sim"))
+        sim = simulate(program, x, "sim", VARIABLES, progress=start("sim"))
     lava = None
     if lava_samples:
         count = min(lava_samples, x.shape[1])
         with clock.stage("lava"):
-            lava = simulate(
-                program, x, "lava", ("spikes", "v", "h", "u"), count, timeout=timeout, progress=start("lava")
-            )
+            lava = simulate(program, x, "lava", VARIABLES, count, timeout=timeout, progress=start("lava"))
     with clock.stage("compare"):
         verdict = judge(
             sim,

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,7 @@ from .errors import FormatError, InputError
 from .files import NetworkInput, check_readable
 from .resources import resource_dir
 from .train import load_recipe, recipe_names
-from .train.recipe import did_you_mean
-
-if TYPE_CHECKING:
-    from .train import Recipe
+from .train.recipe import Recipe, did_you_mean
 
 NETWORK, CARD, PAGE = "model.nir", "card.json", "card.md"
 SCHEMA = 1

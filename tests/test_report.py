@@ -215,17 +215,17 @@ def test_histograms_of_h_show_the_threshold(sim: Trace, tmp_path: Path) -> None:
     h, theta = sim.aligned("fc1", "h"), np.arange(20, 25) * 64
     found = {h.population: h for h in histograms(Runs(sim, sim, compare(sim, sim), program()))}
     fc1 = found["fc1"]
-    assert fc1.relative and [text for _, text in fc1.levels] == ["θ", "2θ", "3θ"]
+    assert fc1.unit == "h / θ" and [text for _, text in fc1.levels] == ["θ", "2θ", "3θ"]
     for _, counts in fc1.counts:
         edge = round((1 - fc1.low) / fc1.width)
         assert counts.sum() == h.size and counts[edge:].sum() == (h > theta).sum() > 0
     assert fc1.above == (h > theta).mean() and sorted(found) == ["fc1", "out"]
     assert 'aria-label="Histogram of h of fc1' in svg(fc1)
     plain = next(histograms(Runs(sim, sim, compare(sim, sim), None)))
-    assert not plain.relative and plain.levels == () and plain.above is None and plain.counts[0][1].sum() == h.size
+    assert plain.unit != "h / θ" and plain.levels == () and plain.above is None and plain.counts[0][1].sum() == h.size
     float_run = floated(sim)
     both = next(histograms(Runs(float_run, sim, compare(float_run, sim), program())))
-    assert both.relative and abs(int(both.counts[0][1].sum()) - int(both.counts[1][1].sum())) == 0
+    assert both.unit == "h / θ" and abs(int(both.counts[0][1].sum()) - int(both.counts[1][1].sum())) == 0
 
 
 def test_a_tie_does_not_count_as_fired() -> None:

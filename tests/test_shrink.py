@@ -20,7 +20,7 @@ from neuro_deploy.cli import run as command
 from neuro_deploy.errors import FormatError, InputError
 from neuro_deploy.program import ChipProgram
 from neuro_deploy.shrinking import Judge, between_backends, between_programs, load_case, save_case, shrink
-from neuro_deploy.shrinking.case import Case, keep
+from neuro_deploy.shrinking.case import Case, at_once, keep, without
 from neuro_deploy.shrinking.smallest import smallest
 from neuro_deploy.trace import Trace
 
@@ -52,6 +52,15 @@ def leaking(chip: ChipProgram, name: str) -> ChipProgram:
         replace(p, params={**p.params, "dv": p.params["dv"] + 1}) if p.name == name else p for p in chip.populations
     ]
     return replace(chip, populations=tuple(changed))
+
+
+def test_of_a_network_that_is_cut_nothing_is_proven() -> None:
+    """Bounds and the fit are those of the whole one, for its steps."""
+    case = Case((program(), program()), pixels())
+    assert program().proven and "bounds" in str(program().report)
+    for made in (at_once(case), keep(case, {"cf1": [0, 1]}), without(case, [case.synapses[-1]])):
+        for p in made.programs:
+            assert not p.proven and p.report.keys() <= {"scheme"}
 
 
 def wrong_leak(chip: ChipProgram, x: Any) -> Trace:

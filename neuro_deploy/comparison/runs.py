@@ -48,8 +48,9 @@ def compare(
     names, inputs = run_names(a, b), input_names(a, b)
     common = [name for name in a.populations if name in b.populations]
     missing = _not_compared(a, b, inputs)
+    if readout is None:
+        check_labels(labels, samples)
     chosen = decisions(a, b, readout, labels, samples) if readout else None
-    check_labels(labels, samples)
     if programs is not None:
         accounts = sides(a, b, programs)
     if a.kind != b.kind:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..fixed import Ints
-from ..lower.cores import counts_into
+from ..lower.cores import blocks_of, counts_into
 from ..lower.fit import Fit
 from ..neurons import spec
 from ..program import ChipProgram, Synapse
@@ -79,7 +79,7 @@ def core_events(program: ChipProgram, trace: Trace, placed: Fit, graded: str) ->
     """
     _check(program, trace)
     sizes = {p.name: p.neurons_per_core for p in placed.populations}
-    blocks = {p.name: tuple(_cut(p.size, sizes[p.name])) for p in program.populations}
+    blocks = {p.name: tuple(blocks_of(p.size, sizes[p.name])) for p in program.populations}
     blocks |= {e.name: () for e in program.encoders}
     fired = {name: _events(program, trace, name, graded) for name in blocks}
     for name in (*(e.name for e in program.encoders), *(p.name for p in program.populations)):
@@ -125,10 +125,6 @@ def _product(fired: NDArray[Any], counts: NDArray[Any]) -> Counts:
     """(rows, B, C) from (rows, B, N) and (N, C), a row at a time; exact below 2^53."""
     factor = counts.astype(np.float64)
     return np.stack([row.astype(np.float64) @ factor for row in fired])
-
-
-def _cut(neurons: int, size: int) -> Iterator[slice]:
-    yield from (slice(start, min(start + size, neurons)) for start in range(0, neurons, size))
 
 
 def _events(program: ChipProgram, trace: Trace, name: str, graded: str) -> NDArray[Any]:

@@ -44,7 +44,7 @@ def propose(
 ) -> list[Idea]:
     """The changes to measure, the cheapest first.
 
-    None where nothing differs, or where the network was trained in this chip's arithmetic: then the chip's run is what
+    Empty where nothing differs, or where the network was trained in this chip's arithmetic: then the chip's run is what
     was trained, and the float run the approximation.
     given: the arguments of `compile`.   found: of the runs so far.   worst: the layer whose weights cost most.
     """

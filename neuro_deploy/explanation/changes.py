@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..fixed import Ints
-from ..neurons.base import bias_of
+from ..neurons.base import bias_of, remembers
 from ..program import ChipProgram, Population, Synapse
 from ..program.data import plain
 from .faults import FIRST, Fault
@@ -125,8 +125,8 @@ def _spread(p: Population, program: ChipProgram) -> Mapping[str, Ints]:
     """
     found = {k: np.broadcast_to(v, (p.size,)) for k, v in p.params.items() if not k.startswith("bias_")}
     found["bias"] = np.broadcast_to(bias_of(p.params), (p.size,))
-    if "du" in found and bool((found["du"] == program.registers.unity - 1).all()):
-        del found["du"]
+    if not remembers(found, program.registers):
+        found.pop("du", None)
     for name, idle in (("rounds", 1), ("rounds_neg", 0)):
         if name in found and bool((found[name] == idle).all()):
             del found[name]

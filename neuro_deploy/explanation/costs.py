@@ -14,9 +14,9 @@ from ..backends import simulate
 from ..backends.base import Progress, quiet
 from ..comparison.statistics import check_labels
 from ..errors import BackendError, InputError
-from ..files import NetworkInput, check_input, join_inputs
+from ..files import NetworkInput, check_input
 from ..graph import compose, read_graph
-from ..lower import compile
+from ..lower import asked_of, compile
 from ..lower.attempt import GIVEN
 from ..target import Target, load_target
 from .advice import choose, propose
@@ -50,17 +50,12 @@ def explain(
     """
     if x is None:
         raise InputError("explain: give an input x, (T, B, ...)")
-    given = dict(options or {})
-    reading = read_graph(graph, given.get("dt"))
-    x = join_inputs(x, dict(reading.inputs))
+    given, x = asked_of(graph, x, options or {})
     check_input(x, "input")
     label = check_labels(label, x.shape[1])
-    if given.get("scale") == "calibrated" or reading.input_range is None:
-        given.setdefault("calibrate", x)
-    given.setdefault("max_steps", len(x))
     chip = target if isinstance(target, Target) else load_target(target)
     program = compile(graph, chip, **given)
-    network = Network(compose(reading), program, chip.spike.payload_bits.value)
+    network = Network(compose(read_graph(graph, given.get("dt"))), program, chip.spike.payload_bits.value)
     bench = Bench(network, setting_run(network, Setting()), x, label)
     return _Study(graph, bench, given, chip, progress).run(reference)
 

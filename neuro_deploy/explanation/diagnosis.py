@@ -54,7 +54,7 @@ def diagnose(a: Trace, b: Trace, programs: Programs) -> Diagnosis:
     a, b: what `compare` takes; a is the run that is right.   programs: of both runs, or that of each.
     Of two programs that the runs follow, the difference of the programs is told.  Else each population's records are
     held against its program, step by step, from the run's own inputs and states: where they depart, single faults
-    (explain/looks.py) are tried, and one counts only if it explains every recorded value.
+    (explanation/looks.py) are tried, and one counts only if it explains every recorded value.
     Raises: InputError as `compare` does, and for runs without the spikes and states that this needs.
     """
     result = compare(a, b, programs=programs)

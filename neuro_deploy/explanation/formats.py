@@ -13,7 +13,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "weights": "weights as whole multiples of a weight unit",
         "bias": "biases as mantissa and exponent",
         "sums": "a synapse's sum shifted right, rounded down, and wrapped at the accumulator's width",
-        "leak": "the leak as a number of 12 bits, its product rounded toward zero in each step",
+        "leak": "the leak as a whole number of steps, its product rounded toward zero in each step",
         "thresholds": "thresholds and reset values as whole numbers",
         "potential": "potential and current as whole numbers in registers that clip and wrap",
     }

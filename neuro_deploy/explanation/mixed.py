@@ -3,7 +3,7 @@
 It takes the composed graph's real numbers and the program's integers as data, and writes the step down by itself:
 
     a    = sum over synapses of W s                    "weights": W = unit * 2^exponent * integers; else as composed
-    u    = beta_syn u + a,   x = u  (or x = a)         "leak": beta = keep / 4096, the product rounded toward zero
+    u    = beta_syn u + a,   x = u  (or x = a)         "leak": beta = keep / unity, the product rounded to zero
     h    = beta v + x + bias                           "bias", "potential": rounded to a register step, clipped
     s, v = the kind's fire(h)                          "thresholds"
 
@@ -24,6 +24,7 @@ from ..errors import UnsupportedError, Violation
 from ..graph import Composed
 from ..graph.compose import ComposedPopulation, ComposedSynapse
 from ..neurons import part, spec
+from ..neurons.base import bias_of
 from ..neurons.mixed import Floats
 from ..program import ChipProgram, Encoder, Population, Synapse
 from ..wiring import Conv, Wiring
@@ -169,7 +170,7 @@ class _Cell:
         real = np.asarray(composed.bias / self.to_real)
         if not self.on("bias"):
             return real
-        whole = np.asarray((self.p.params["bias_mant"] << self.p.params["bias_exp"]) * self.lsb)
+        whole = np.asarray(bias_of(self.p.params) * self.lsb)
         return whole if self.on("potential") else _kept(whole, real, FLOAT64)
 
     def _weight(self, composed: ComposedSynapse, s: Synapse) -> Wiring:
@@ -183,7 +184,7 @@ class _Cell:
         weight = s.weight.astype(np.float64)
         unit = s.wiring.spread(np.broadcast_to(self.p.unit * self._steps(s), (self.p.size,)))
         encoder = next((e for e in self.program.encoders if e.name == s.source), None)
-        gain = encoder.numerator / encoder.denominator if encoder else 1.0
+        gain = encoder.gain if encoder else 1.0
         if finer:
             step = float(np.gcd.reduce(np.abs(s.weight).reshape(-1), initial=0) or 1) / (1 << finer)
             weight = step * np.rint(composed.weight / gain / unit / step)

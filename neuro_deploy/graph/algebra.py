@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..wiring import Conv, Dense, Sparse, Wiring, to_dense, to_sparse
+from ..wiring import Conv, Dense, Sparse, Wiring, by_channel, to_dense, to_sparse
 from .nesting import Shape
 from .nodes import Convolution, Pool, Slice, two
 
@@ -69,15 +69,9 @@ def pooling(operation: Pool, shape: Shape) -> Conv:
 
 def scaled(wiring: Wiring, scale: Floats) -> Wiring:
     """diag(scale) @ wiring.  scale: (N_target,)."""
-    if isinstance(wiring, Conv) and not _by_channel(scale, wiring.target_shape[0]):
+    if isinstance(wiring, Conv) and not by_channel(scale, wiring.target_shape[0]):
         wiring = to_sparse(wiring)
     return wiring.with_weight(wiring.weight * wiring.spread(scale))
-
-
-def _by_channel(values: Floats, channels: int) -> bool:
-    """True if all neurons of a channel have one value."""
-    grouped = values.reshape(channels, -1)
-    return bool((grouped == grouped[:, :1]).all())
 
 
 def product(after: Wiring, before: Wiring) -> Wiring:
@@ -110,7 +104,7 @@ def _of_scaled_input(wiring: Wiring, scale: Floats) -> Wiring | None:
         return Dense(wiring.weight * scale)
     if isinstance(wiring, Sparse):
         return wiring.with_weight(wiring.weight * scale[wiring.columns])
-    if not isinstance(wiring, Conv) or not _by_channel(scale, wiring.source_shape[0]):
+    if not isinstance(wiring, Conv) or not by_channel(scale, wiring.source_shape[0]):
         return None
     channels = scale.reshape(wiring.source_shape[0], -1)[:, 0].reshape(wiring.groups, 1, -1)
     each = np.repeat(channels, wiring.weight.shape[0] // wiring.groups, axis=1)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .compile import SCALES, compile
+from .compile import SCALES, asked_of, compile
 
-__all__ = ["SCALES", "compile"]
+__all__ = ["SCALES", "asked_of", "compile"]

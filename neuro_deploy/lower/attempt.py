@@ -144,7 +144,7 @@ def best_attempt(network: Composed, known: InputRange, chip: Target, options: Op
 def _attempt(network: Composed, known: InputRange, bits: int, chip: Target, options: Options, prove: bool) -> Attempt:
     """Lower a network with an input payload of so many bits."""
     encoders = tuple(encoder_for(i, known, bits) for i in network.inputs)
-    gains = {e.name: e.numerator / e.denominator for e in encoders}
+    gains = {e.name: e.gain for e in encoders}
     spikes = spike_ranges(network, encoders)
     compared = network.readout.population if network.readout and network.readout.rule != "spike_count" else ""
     layers = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,20 @@ DEFAULT_MAX_STEPS = 1000
 """Where neither the user nor the file says how long a run is."""
 FLOAT32 = 1e-6
 """Input is given in float32: so far from a multiple of its quantum it may lie."""
+
+
+def asked_of(graph: nir.NIRGraph, x: NetworkInput, options: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[Any]]:
+    """`compile`'s arguments for runs on an input, and the input as one array (T, B, ...).
+
+    options: more arguments.  max_steps is the input's T unless they say; the input is the typical one (calibrate) too
+    where the scale asks for one, or the network does not say its range.   Raises: InputError.
+    """
+    given, reading = dict(options), read_graph(graph, options.get("dt"))
+    joined = join_inputs(x, dict(reading.inputs))
+    if given.get("scale") == "calibrated" or reading.input_range is None:
+        given.setdefault("calibrate", joined)
+    given.setdefault("max_steps", len(joined))
+    return given, joined
 
 
 def compile(

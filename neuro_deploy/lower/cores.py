@@ -10,6 +10,11 @@ from ..fixed import Ints
 from ..wiring import Conv, Sparse, Wiring
 
 
+def blocks_of(neurons: int, size: int) -> list[slice]:
+    """A population cut into blocks of so many neurons, the last one smaller."""
+    return [slice(start, min(start + size, neurons)) for start in range(0, neurons, size)]
+
+
 @singledispatch
 def counts_into(wiring: Wiring, block: slice) -> Ints:
     """How many connections each source has into the neurons of a block, (N_source,); by default one with each."""

@@ -30,7 +30,7 @@ from ..fixed import Ints
 from ..program import ChipProgram
 from ..target import Target
 from ..wiring import Dense, Wiring
-from .cores import counts_into, lists_of
+from .cores import blocks_of, counts_into, lists_of
 
 PIECE, HEAD_BITS, WORD_BITS = 64, 10, 64
 """Weights in a piece of a list, bits of its head and of the memory's word.  Source: see above."""
@@ -178,7 +178,7 @@ class _Plan:
     def population(self, name: str) -> PopulationFit:
         """What a population takes, as it is cut."""
         outputs, into = self._outputs(name), self.into[name]
-        used = [self._core(name, block, outputs) for block in _blocks(self.neurons[name], self.sizes[name])]
+        used = [self._core(name, block, outputs) for block in blocks_of(self.neurons[name], self.sizes[name])]
         uses = [use for use, _ in used] or [Use()]
         return PopulationFit(
             name=name,
@@ -205,7 +205,7 @@ class _Plan:
             if link.source == name and isinstance(link.wiring, Dense):
                 total += self.cores(link.target)
             elif link.source == name:
-                for block in _blocks(self.neurons[link.target], self.sizes[link.target]):
+                for block in blocks_of(self.neurons[link.target], self.sizes[link.target]):
                     total += counts_into(link.wiring, block) > 0
         return total
 
@@ -237,7 +237,7 @@ class _Plan:
 
         suspect: a neuron whose block is looked at first.
         """
-        blocks = _blocks(self.neurons[name], size)
+        blocks = blocks_of(self.neurons[name], size)
         sums = np.add.reduceat(outputs, [block.start for block in blocks]) if blocks else outputs
         if 0 < self.limits.output_axons < sums.max(initial=0) and "output_axons" not in self.broken[name]:
             return "output_axons", suspect
@@ -250,7 +250,7 @@ class _Plan:
 
     def _break(self, name: str, outputs: Ints) -> None:
         """Note which limits single neurons break: these do not count from now on."""
-        alone = [self._core(name, block, outputs)[0] for block in _blocks(self.neurons[name], 1)]
+        alone = [self._core(name, block, outputs)[0] for block in blocks_of(self.neurons[name], 1)]
         for resource, (text, remedy) in RESOURCES.items():
             values = np.array([getattr(use, resource) for use in alone])
             limit, worst = getattr(self.limits, resource), int(values.argmax())
@@ -270,7 +270,3 @@ def _sizes(neurons: int, most: int) -> Iterator[int]:
         size = max(1, -(-neurons // max(1, -(-neurons // size))))
         yield size
         size -= 1
-
-
-def _blocks(neurons: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, neurons)) for start in range(0, neurons, size)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..graph.compose import ComposedPopulation
 from ..graph.told import ToldChip
 from ..program import Encoder
 from ..target import Target
-from ..wiring import Conv
+from ..wiring import Conv, by_channel
 from .attempt import GIVEN, Attempt, Layer, Options, spike_ranges, window
 from .bounds import reach
 from .quantize import Drive, Scale, lower_population
@@ -81,14 +81,8 @@ def _legal(network: Composed, told: ToldChip, chip: Target) -> Iterator[Violatio
             yield Violation(name, "has units of several sizes, and its neurons must share one", REMEDY)
     for s in network.synapses:
         unit = told.unit.get(s.target, [])
-        if isinstance(s.wiring, Conv) and len(unit) == s.wiring.target_size and _differ(unit, s.wiring.channels):
+        if isinstance(s.wiring, Conv) and len(unit) == s.wiring.target_size and not by_channel(unit, s.wiring.channels):
             yield Violation(s.name, "has units of several sizes in a channel, whose kernel is shared", REMEDY)
-
-
-def _differ(unit: Sequence[float], channels: int) -> bool:
-    """True if the neurons of a channel have several units."""
-    each = np.asarray(unit).reshape(channels, -1)
-    return bool((each != each[:, :1]).any())
 
 
 def _encodable(encoder: Encoder, chip: Target) -> list[Violation]:
@@ -108,7 +102,7 @@ def _layer(
     encoders: tuple[Encoder, ...],
 ) -> Layer:
     spikes = spike_ranges(network, encoders)
-    gains = {e.name: e.numerator / e.denominator for e in encoders}
+    gains = {e.name: e.gain for e in encoders}
     drives = tuple(
         Drive(s, gains.get(s.source, 1.0), max(map(abs, spikes[s.source])), options.weight_bits)
         for s in network.synapses

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..fixed import Ints
 from ..neurons import spec
-from ..neurons.base import Interval
+from ..neurons.base import Interval, remembers
 from ..program import ChipProgram, Population
 from ..target import Target
 from .attempt import window_of
@@ -30,7 +30,7 @@ def _room(program: ChipProgram, population: Population, target: Target) -> Inter
     name, latency = population.name, population.latency
     window = window_of(name, latency, program.synapses, inputs, program.depth, program.max_steps)
     params = dict(population.params)
-    if not ("du" in params and (params["du"] != registers.unity - 1).any()):
+    if not remembers(params, registers):
         params |= {"bias_mant": np.asarray(0), "bias_exp": np.asarray(0)}
 
     def fits(low: Ints, high: Ints) -> list[NDArray[np.bool_]]:

@@ -31,7 +31,7 @@ def package(kind: str) -> str:
 
 
 def part(kind: str, name: str) -> ModuleType:
-    """Module `name` ("spec", "integer", "torch", "lava") of a kind, imported now.  Raises: KeyError."""
+    """Module `name` ("spec", "integer", "torch", ...: see above) of a kind, imported now.  Raises: KeyError."""
     return importlib.import_module(f"{package(kind)}.{name}")
 
 

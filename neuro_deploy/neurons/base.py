@@ -170,6 +170,11 @@ def bias_of(params: Mapping[str, Ints]) -> Ints:
     return np.asarray(params["bias_mant"] << params["bias_exp"])
 
 
+def remembers(params: Mapping[str, Ints], registers: Registers) -> bool:
+    """True for a synaptic current with a memory."""
+    return "du" in params and bool((params["du"] != registers.unity - 1).any())
+
+
 def whole_units(
     name: str, parameter: str, values: NDArray[np.float64], unit: NDArray[np.float64], target: Target
 ) -> tuple[Ints, Rounding]:

@@ -207,7 +207,7 @@ class SpikingNeuron(Neuron):
         start = parameter(type(self).__name__, "alpha", alpha).double()
         if start.ndim > 1 or (start.ndim == 1 and len(start) not in (1, steps or 1)):
             raise InputError(f"{type(self).__name__}: alpha has shape {tuple(start.shape)}, expected ({steps or 1},)")
-        raw = start + torch.log(-torch.expm1(-start))
+        raw = Positive().right_inverse(start)
         self.surrogate = surrogate
         self.steps = steps
         self.raw_alpha = nn.Parameter(raw.expand(steps or 1).float().clone(), requires_grad=learnable_alpha)

@@ -41,6 +41,11 @@ class Encoder:
         return dict(self.parts or ((self.name, self.shape),))
 
     @property
+    def gain(self) -> float:
+        """Integer steps per 1.0."""
+        return self.numerator / self.denominator
+
+    @property
     def format(self) -> Format:
         """The payload's integer format."""
         return Format(self.bits, self.signed)

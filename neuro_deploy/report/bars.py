@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
+from .histograms import nice
 from .text import number
 
 WIDTH, RIGHT, TOP, BOTTOM, LEGEND = 760, 76, 22, 40, 24
@@ -64,8 +64,7 @@ def _short(name: str) -> str:
 
 
 def _axis(left: float, base: float, across: float, most: int, axis: str) -> Iterator[str]:
-    power = 10 ** math.floor(math.log10(max(1, most / 5)))
-    step = next(k * power for k in (1, 2, 5, 10) if k * power >= most / 6)
+    step = int(nice(max(1, most / 6)))
     for value in range(0, most + 1, step):
         x = left + value * across
         yield f'<path d="M{x:.1f} {TOP}V{base}" stroke="#e6eaee"/>'

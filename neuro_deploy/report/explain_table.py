@@ -59,12 +59,18 @@ def _formats(found: Explanation) -> Table:
     return table(f"Spikes that differ from float, of {number(found.decisions)}", columns, rows)
 
 
-def _layers(found: Explanation) -> Table:
+def layer_counts(found: Explanation) -> tuple[list[str], dict[str, list[int | None]]]:
+    """The formats that cost something in a layer, and layer -> the spikes that differ by each; None: not tried."""
     costly = [f for f in found.formats if f.layers]
-    places = list(dict.fromkeys(at for f in costly for at in f.layers))
-    columns = ("layer", *(f"{f.name}#" for f in costly))
-    rows = [(at, *(number(f.layers[at].differing) if at in f.layers else NONE for f in costly)) for at in places]
-    return table("", columns, rows)
+    places = dict.fromkeys(at for f in costly for at in f.layers)
+    counts = {at: [f.layers[at].differing if at in f.layers else None for f in costly] for at in places}
+    return [f.name for f in costly], counts
+
+
+def _layers(found: Explanation) -> Table:
+    costly, places = layer_counts(found)
+    rows = [(at, *(NONE if n is None else number(n) for n in counts)) for at, counts in places.items()]
+    return table("", ("layer", *(f"{name}#" for name in costly)), rows)
 
 
 def _proposals(found: Explanation) -> Table:

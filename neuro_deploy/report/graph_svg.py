@@ -10,7 +10,7 @@ import nir
 from ..neurons import spec
 from ..program import ChipProgram
 from ..wiring import Conv
-from .nir_drawing import COLOURS, boxes_of, curve
+from .nir_drawing import COLOURS, boxes_of, curve, short
 from .nir_layout import LINE, Box, Picture, Placed, Route, arrange
 from .text import number, shape_text
 
@@ -32,7 +32,7 @@ def program_svg(program: ChipProgram) -> str:
 
 def _boxes(program: ChipProgram) -> list[Box]:
     found = [
-        Box(e.name, (_short(e.name), f"{e.bits} bits", shape_text(e.shape)), "input, output") for e in program.encoders
+        Box(e.name, (short(e.name), f"{e.bits} bits", shape_text(e.shape)), "input, output") for e in program.encoders
     ]
     for p in program.populations:
         low, high = spec(p.kind).spike_range(p.params)
@@ -40,13 +40,9 @@ def _boxes(program: ChipProgram) -> list[Box]:
         into = [s for s in program.synapses if s.target == p.name]
         weights = sum(int(s.weight.size) for s in into)
         what = "convolution" if into and all(isinstance(s.wiring, Conv) for s in into) else "synapses"
-        lines = (_short(p.name), p.kind.upper(), shape_text(p.shape), f"{what}: {number(weights)} weights")
+        lines = (short(p.name), p.kind.upper(), shape_text(p.shape), f"{what}: {number(weights)} weights")
         found.append(Box(p.name, lines if into else lines[:3], group))
     return found
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:12]}…{name[-12:]}"
 
 
 def _svg(picture: Picture, title: str) -> str:

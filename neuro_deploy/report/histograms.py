@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..comparison import input_names
+from ..comparison.runs import run_names
 from .text import number
 from .two_runs import Runs, chip_numbers, flat, thresholds
 
@@ -26,7 +27,7 @@ MOST_LEVELS = 8
 class Histogram(NamedTuple):
     """Counts of h of a population.  low, width: of the bins, each without its lower and with its upper end (firing is
     strict).   counts: of each run that recorded h, with its name.   levels: thresholds within, with their names.
-    relative: h and the levels are multiples of each neuron's own theta.   samples, above: what was counted, and the
+    samples, above: what was counted, and the
     share above the first threshold."""
 
     population: str
@@ -34,7 +35,6 @@ class Histogram(NamedTuple):
     width: float
     counts: tuple[tuple[str, NDArray[np.int64]], ...]
     levels: tuple[tuple[float, str], ...]
-    relative: bool
     unit: str
     samples: int
     above: float | None
@@ -43,7 +43,7 @@ class Histogram(NamedTuple):
 def histograms(runs: Runs) -> Iterator[Histogram]:
     """A histogram of each population of which a run recorded h."""
     inputs = input_names(runs.a, runs.b)
-    names = [runs.result.a, runs.result.b] if runs.result.a != runs.result.b else ["a", "b"]
+    names = run_names(runs.a, runs.b)
     for name in dict.fromkeys([*runs.a.populations, *runs.b.populations]):
         held = [
             (label, _values(runs, trace, name))
@@ -73,7 +73,7 @@ def _histogram(runs: Runs, name: str, held: Sequence[tuple[str, NDArray[np.float
     everything = np.concatenate([h for _, h in finite]) if finite else np.zeros(1)
     low, high = (float(x) for x in np.quantile(everything, (0.0005, 0.9995))) if everything.size else (0.0, 1.0)
     low, high = min(low, 0.0), max(high, 1.1 if relative else low + 1e-9)
-    width = _nice((high - low) / BINS)
+    width = nice((high - low) / BINS)
     first = math.floor(low / width)
     bins = max(1, math.ceil(high / width) - first)
     counts = tuple((label, _count(h / width - first, bins)) for label, h in finite)
@@ -81,7 +81,7 @@ def _histogram(runs: Runs, name: str, held: Sequence[tuple[str, NDArray[np.float
     unit = "h / θ" if relative else "h, chip integers" if chip_numbers(runs) else "h, float units"
     inside = tuple((x, text) for x, text in levels if first * width < x < (first + bins) * width)
     samples = values[0][1].shape[1]
-    return Histogram(name, first * width, width, counts, inside, relative, unit, samples, above)
+    return Histogram(name, first * width, width, counts, inside, unit, samples, above)
 
 
 def _levels(known: Any) -> list[tuple[float, str]]:
@@ -92,7 +92,7 @@ def _levels(known: Any) -> list[tuple[float, str]]:
     return up + [(-k * float(ratio[0]), f"−{k if k > 1 else ''}θ′") for k in range(1, down + 1)]
 
 
-def _nice(rough: float) -> float:
+def nice(rough: float) -> float:
     """The smallest 1, 2, 5 times a power of ten that is not below `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(k * power for k in (1, 2, 5, 10) if k * power >= rough * (1 - 1e-9))
@@ -168,7 +168,7 @@ def _outline(found: Histogram, across: float, base: float, y: Any) -> Iterator[s
 
 def _ticks(found: Histogram) -> list[float]:
     bins = len(found.counts[0][1])
-    step = _nice(bins * found.width / 7)
+    step = nice(bins * found.width / 7)
     first = math.ceil(found.low / step - 1e-9)
     end = found.low + bins * found.width
     return [round(k * step, 10) for k in range(first, first + 12) if k * step <= end + 1e-9]

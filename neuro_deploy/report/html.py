@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 
 import nir
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..comparison import Comparison, Verdict, input_names
@@ -25,6 +23,7 @@ from .explain_html import explain_sections
 from .fit_table import facts_of, fullest_rows, population_rows
 from .graph_svg import graph_svg, program_svg
 from .histograms import histograms, svg, told
+from .page import rendered, text_of
 from .provenance import flat_text, known_of
 from .text import NONE, number, percent, shape_text
 from .two_runs import Runs
@@ -86,15 +85,11 @@ def render(
     explained: Explanation | None = None,
 ) -> str:
     """The report's text."""
-    folder = files(__package__)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, percent=percent)
     verdict = result if isinstance(result, Verdict) else None
     exact = verdict.exact if verdict else result if isinstance(result, Comparison) and result.exact else None
     shown = verdict.statistics if verdict else runs.result if runs.result.statistics else None
     parts = {
-        "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
-        "script": Markup("\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)),
+        "script": Markup("\n".join(map(text_of, SCRIPTS))),
         "title": title,
         "banner": banner(result),
         "figures": list(_figures(result)),
@@ -116,7 +111,7 @@ def render(
         "provenance": [*flat_text(provenance), *known_of(runs)],
         "data": view(runs),
     }
-    return environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8")).render(parts)
+    return rendered("report.html.j2", parts)
 
 
 def banner(result: Comparison | Verdict) -> dict[str, str]:

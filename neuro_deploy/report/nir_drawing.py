@@ -92,7 +92,7 @@ def boxes_of(graph: nir.NIRGraph, dt: float | None = None) -> list[Box]:
 
 
 def _box(name: str, node: Any, shapes: dict[str, tuple[int, ...]], reading: Reading | None) -> Box:
-    told, lines = metadata_of(node), [_short(name)]
+    told, lines = metadata_of(node), [short(name)]
     group = GROUPS.get(type(node), "other")
     if isinstance(node, nir.NIRGraph) and "kind" in told:
         group = "neurons that fire"
@@ -100,7 +100,7 @@ def _box(name: str, node: Any, shapes: dict[str, tuple[int, ...]], reading: Read
     elif isinstance(node, nir.NIRGraph):
         inner = [str(n) for n, part in node.nodes.items() if not isinstance(part, (nir.Input, nir.Output))]
         more = ["..."] if len(inner) > MOST_INNER else []
-        lines += [f"graph of {len(node.nodes)} nodes", *(f"  {_short(n)}" for n in inner[:MOST_INNER]), *more]
+        lines += [f"graph of {len(node.nodes)} nodes", *(f"  {short(n)}" for n in inner[:MOST_INNER]), *more]
     else:
         lines.append(_kind(node))
     shape = shapes.get(name, _shape_told(node))
@@ -125,7 +125,8 @@ def _shape_told(node: Any) -> tuple[int, ...]:
     return () if told is None else tuple(int(n) for n in np.atleast_1d(told))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that fits into a box."""
     half = LONGEST_NAME // 2 - 1
     return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
 

@@ -1,13 +1,10 @@
-"""Objects as HTML, for notebooks: the tables of the command line, and a graph's drawing where matplotlib is there."""
+"""Objects as HTML, for notebooks: the tables of the command line, and a graph's drawing."""
 
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -20,14 +17,15 @@ from ..estimates import Estimate
 from ..program import ChipProgram
 from ..trace import Trace
 from .estimate_table import estimate_table
+from .graph_svg import graph_svg
 from .margins_table import margins_table
-from .nir_drawing import draw
 from .nir_table import nir_table
 from .tables import comparison_table, program_table, trace_table, verdict_table
 
 WIDTH = 120
 """Characters of a line."""
 FRAME = '<pre style="font-family: monospace; line-height: 1.25; overflow-x: auto; color: inherit">{code}</pre>'
+FIGURE = '<div style="max-width: 100%; overflow-x: auto; background: white; font: 12px sans-serif">{}</div>'
 
 TABLES: Mapping[type, Callable[[Any], RenderableType]] = MappingProxyType(
     {
@@ -48,15 +46,4 @@ def html(what: Any) -> str:
     console = Console(width=WIDTH, record=True, file=io.StringIO(), force_jupyter=False)
     console.print(table(what))
     text = console.export_html(code_format=FRAME, inline_styles=True)
-    return _drawing(what) + text if isinstance(what, nir.NIRGraph) else text
-
-
-def _drawing(graph: nir.NIRGraph) -> str:
-    """The graph as SVG, or nothing where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        return ""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.svg"
-        draw(graph, svg=path)
-        svg = path.read_text(encoding="utf-8")
-    return f'<div style="max-width: 100%; overflow-x: auto; background: white">{svg[svg.index("<svg") :]}</div>'
+    return FIGURE.format(graph_svg(what)) + text if isinstance(what, nir.NIRGraph) else text

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..comparison import input_names
 from ..comparison.exact import Pair, blocks
+from ..comparison.runs import run_names
 from ..trace import VARIABLES
 from .packing import packed_pair, size_of
 from .potentials import Potentials, Rows, fitted
@@ -63,7 +64,7 @@ def view(runs: Runs) -> dict[str, Any]:
     chosen = choose_samples(differing, runs.result.first.sample if runs.result.first else None, most)
     sample = chosen.index(runs.result.first.sample) if runs.result.first else 0
     return {
-        "names": [runs.result.a, runs.result.b] if runs.result.a != runs.result.b else ["a", "b"],
+        "names": list(run_names(a, b)),
         "exact": runs.exact,
         "steps": a.steps,
         "first": runs.result.first.step if runs.result.first else None,

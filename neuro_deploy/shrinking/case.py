@@ -57,8 +57,9 @@ class Case:
         return tuple(dict.fromkeys(s.name for p in self.programs for s in p.synapses))
 
     def each(self, programs: Sequence[ChipProgram]) -> Case:
-        """With other programs."""
-        return replace(self, programs=(programs[0], programs[1]))
+        """With other programs, made of these: what was proven and reported no longer holds."""
+        one, other = (replace(p, **_anew(p)) for p in programs)
+        return replace(self, programs=(one, other))
 
     def __str__(self) -> str:
         steps, samples = self.x.shape[:2]
@@ -161,7 +162,6 @@ def _fed(program: ChipProgram, encoder: Encoder, name: str, places: Mapping[str,
         synapses=tuple(synapses),
         readout=program.readout if program.readout and program.readout.population == name else None,
         max_steps=max(program.max_steps, rows),
-        **_anew(program),
     )
 
 
@@ -191,7 +191,7 @@ def _keep(program: ChipProgram, kept: Mapping[str, Sequence[int]]) -> ChipProgra
     synapses = tuple(s for s in (_between(s, chosen) for s in ends) if s.weight.any())
     readout = program.readout if program.readout and program.readout.population not in chosen else None
     made = {"encoders": (encoder,), "populations": populations, "synapses": synapses, "readout": readout}
-    return replace(program, **made, **_anew(program))  # type: ignore[arg-type]
+    return replace(program, **made)  # type: ignore[arg-type]
 
 
 def _part(population: Population, chosen: Indices | None) -> Population:

@@ -110,6 +110,11 @@ def gradients(session: Session, batches: Sequence[Tensor]) -> Tensor:
     return sums
 
 
+def _level(seen: States | ChipStates) -> Tensor:
+    """h in float units."""
+    return seen.level if isinstance(seen, ChipStates) else seen.h
+
+
 def _losses(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """What the network sends for samples x, its cross entropy, and its weighted balance loss if the recipe wants it."""
     settings = session.recipe.training
@@ -119,8 +124,7 @@ def _losses(session: Session, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor,
     if not settings.balance_weight:
         return spikes, loss, None
     there = firing(session.model)
-    levels = {name: seen.level if isinstance(seen, ChipStates) else seen.h for name, seen in states.items()}
-    balance = balance_of([level for name, level in levels.items() if name in there])
+    balance = balance_of([_level(seen) for name, seen in states.items() if name in there])
     return spikes, loss, settings.balance_weight * balance
 
 
@@ -228,7 +232,5 @@ def _measure(model: nn.Module, data: Dataset, part: slice, steps: int, look: boo
             events["wraps"] += int(state.wraps) + int(state.overflows)
     seen = {}
     for name, population in firing(model).items() if look else ():
-        state = states[name]
-        h = state.level if isinstance(state, ChipStates) else state.h
-        seen[name] = potentials(h[:, :SAMPLES], *level_of(population))
+        seen[name] = potentials(_level(states[name])[:, :SAMPLES], *level_of(population))
     return _Part(int((decide(sent).cpu() == y).sum()), spikes, events, seen)

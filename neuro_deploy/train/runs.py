@@ -55,7 +55,7 @@ CHECKPOINT_KEYS = ("recipe", "epoch", "model", "optimizer", "history")
 
 Metrics = Mapping[str, Any]
 """What was measured in an epoch: epoch, loss, train_accuracy, test_accuracy, lr, rates, alpha, potentials (see
-`seen.potentials`), gradients (norms, of the last step), seconds."""
+`seen.potentials`), gradients (norms, of the last step), seconds; of a Chip also clips, wraps, scaled_back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +219,19 @@ def load_chip(out: Path, recipe: Recipe, data: Dataset) -> Chip:
     """A run's network in a chip's arithmetic, before its training.  Raises: RecipeError, TargetError, FileError."""
     program = load_program(out / FORMATS)
     return Chip(program, load_target(recipe.chip.target), build(recipe, data), told=told_of(recipe, data))
+
+
+def export_options(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """What a run's network is exported with."""
+    return {
+        "dt": recipe.network.dt,
+        "input_shape": data.shape,
+        "steps": recipe.network.steps,
+        "input_low": data.input_low,
+        "input_high": data.input_high,
+        "input_quantum": data.input_quantum,
+        "metadata": {"recipe": recipe.name},
+    }
 
 
 def told_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:

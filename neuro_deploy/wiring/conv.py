@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .base import Array, Wiring, plain_product
 
@@ -20,6 +20,12 @@ class Tap(NamedTuple):
     column: int
     rows: slice
     columns: slice
+
+
+def by_channel(values: ArrayLike, channels: int) -> bool:
+    """True if all neurons of a channel have one value.  values: (N,), N a multiple of channels."""
+    each = np.asarray(values).reshape(channels, -1)
+    return bool((each == each[:, :1]).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +95,9 @@ class Conv(Wiring):
         return rows, columns
 
     def spread(self, values: Array) -> Array:
-        channels = values.reshape(self.target_shape[0], -1)
-        assert (channels == channels[:, :1]).all(), "a kernel is shared: its channel has one value"
-        return np.asarray(channels[:, 0].reshape(-1, 1, 1, 1))
+        channels = self.target_shape[0]
+        assert by_channel(values, channels), "a kernel is shared: its channel has one value"
+        return np.asarray(values.reshape(channels, -1)[:, 0].reshape(-1, 1, 1, 1))
 
     def largest(self) -> Array:
         each = np.abs(self.weight).reshape(len(self.weight), -1).max(axis=1, initial=0)

@@ -32,6 +32,7 @@ from ..base import (
     quantize_current,
     quantize_leak,
     register_problems,
+    remembers,
 )
 from ..restored import float_neuron, restored
 from ..scheme import (
@@ -126,7 +127,7 @@ class LISpec:
         current: bool,
     ) -> FloatNeuron:
         """A `du` without memory is no current, unless said."""
-        current = current or bool((params["du"] != registers.unity - 1).any())
+        current = current or remembers(params, registers)
         return float_neuron(self.kind, shape, restored(params, unit, registers, current))
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:

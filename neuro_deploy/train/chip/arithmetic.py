@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...engine.plain import EXACT_FLOAT64
 from ...errors import UnsupportedError, Violation
 from ...fixed import Registers
 
-EXACT_FLOAT32, EXACT_FLOAT64 = 1 << 24, 1 << 53
+EXACT_FLOAT32 = 1 << 24
 EXACT_BFLOAT16 = 1 << 8
 """Whole numbers up to here are exact with the 8 significant bits that a tensor core may leave of an operand."""
 TITLE = "cannot train in the chip's arithmetic"

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Violation
-from ...fixed import Registers
 from ...neurons import spec
-from ...neurons.base import FloatNeuron
+from ...neurons.base import FloatNeuron, bias_of
 from ...program import ChipProgram, Population, Synapse
-from ...wiring import Conv
+from ...wiring import Conv, by_channel
 from .forms import LINEAR, Shape, form_of
 from .names import Names, Origin, constant_name, constants_of, origins_of, part_ending, path_name
 from .schedule import logical_lags
@@ -77,26 +75,15 @@ class Plan:
     problems: tuple[Violation, ...]
 
 
-def by_channel(values: NDArray[Any], channels: int) -> bool:
-    """True if all neurons of a channel have one value."""
-    each = values.reshape(channels, -1)
-    return bool((each == each[:, :1]).all())
-
-
 def channels_of(p: Population, incoming: Iterable[Synapse]) -> int:
     """How many channels a population has: those of a convolution that leads there, else of its first axis."""
     convolutions = (s.wiring.channels for s in incoming if isinstance(s.wiring, Conv))
     return next(convolutions, p.shape[0] if len(p.shape) > 1 else p.size)
 
 
-def remembers(p: Population, registers: Registers) -> bool:
-    """True for a synaptic current with a memory."""
-    return "du" in p.params and bool((p.params["du"] != registers.unity - 1).any())
-
-
 def source_gain(program: ChipProgram, name: str) -> float:
     """Integer steps per 1.0 of a source: of the encoder, or 1 for spikes."""
-    return next((e.numerator / e.denominator for e in program.encoders if e.name == name), 1.0)
+    return next((e.gain for e in program.encoders if e.name == name), 1.0)
 
 
 def weight_unit(program: ChipProgram, p: Population) -> Floats:
@@ -107,20 +94,14 @@ def weight_unit(program: ChipProgram, p: Population) -> Floats:
 
 def neuron_of(program: ChipProgram, p: Population) -> FloatNeuron:
     """The float neuron whose integers these are, without its drift.  A constant that comes at once is of a current."""
-    lags, driven = logical_lags(program), {s.target for s in program.synapses}
-    current = any(s.target == p.name and s.source not in driven and lags[s.name] == 0 for s in _from_neurons(program))
+    lags, constants = logical_lags(program), constants_of(program)
+    current = any(s.target == p.name and s.source in constants and lags[s.name] == 0 for s in program.synapses)
     return spec(p.kind).restore(p.params, p.shape, np.broadcast_to(p.unit, (p.size,)), program.registers, current)
 
 
-def _from_neurons(program: ChipProgram) -> Iterator[Synapse]:
-    names = [p.name for p in program.populations]
-    return (s for s in program.synapses if s.source in names)
-
-
-def bias_of(program: ChipProgram, p: Population) -> Floats:
+def float_bias(p: Population) -> Floats:
     """The bias in float, (N,)."""
-    bias = (p.params["bias_mant"] << p.params["bias_exp"]).astype(np.float64)
-    return np.asarray(np.broadcast_to(bias * p.unit, (p.size,)))
+    return np.asarray(np.broadcast_to(bias_of(p.params).astype(np.float64) * p.unit, (p.size,)))
 
 
 def without_idle(program: ChipProgram) -> ChipProgram:
@@ -190,7 +171,7 @@ class _Draft:
         neuron = neuron_of(self.program, p)
         current = "beta_syn" in neuron.params
         constants = self._constants([s for s in incoming if s.source in self.constants], p)
-        drift, bias = np.zeros(p.size), bias_of(self.program, p)
+        drift, bias = np.zeros(p.size), float_bias(p)
         if current:
             drift = bias
         else:

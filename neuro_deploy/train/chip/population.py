@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...fixed import Registers
 from ...neurons import spec
-from ...neurons.base import Interval
+from ...neurons.base import Interval, bias_of, remembers
 from ...neurons.chip import Dynamics
+from ...neurons.parameters import Positive
 from ...neurons.torch import DEFAULT_ALPHA, SpikingNeuron
 from ...program import ChipProgram, Population
+from ...wiring import by_channel
 from .arithmetic import mantissas, quantize_bias
 from .names import constants_of
-from .plan import by_channel, channels_of, remembers
+from .plan import channels_of
 
 NO_ROOM = float(1 << 40)
 """Where nothing is proven: more than any register holds."""
@@ -43,7 +45,7 @@ class ChipPopulation(nn.Module):
     ) -> None:
         super().__init__()
         sharp = torch.tensor([DEFAULT_ALPHA]).double()
-        raw = sharp + torch.log(-torch.expm1(-sharp)) if like is None else like.raw_alpha.detach().cpu().clone()
+        raw = Positive().right_inverse(sharp) if like is None else like.raw_alpha.detach().cpu().clone()
         low, high = spec(given.kind).spike_range(given.params)
         self.kind, self.fires, self.registers = given.kind, (low, high) != (0, 0), program.registers
         learns = self.fires if like is None else like.raw_alpha.requires_grad
@@ -62,11 +64,11 @@ class ChipPopulation(nn.Module):
         for name in self.names:
             value = torch.from_numpy(np.broadcast_to(given.params[name], (given.size,)).copy())
             self.register_buffer(f"q_{name}", value, persistent=False)
-        self.remembers = remembers(given, program.registers)
+        self.remembers = remembers(given.params, program.registers)
         self._set_bias(program, given, learns_bias)
 
     def _set_bias(self, program: ChipProgram, given: Population, learned: bool) -> None:
-        bias = np.broadcast_to(given.params["bias_mant"] << given.params["bias_exp"], (given.size,)).copy()
+        bias = np.broadcast_to(bias_of(given.params), (given.size,)).copy()
         self.register_buffer("offset", torch.from_numpy(bias).double(), persistent=False)
         constants = constants_of(program)
         incoming = [s for s in program.synapses if s.target == given.name and s.source not in constants]

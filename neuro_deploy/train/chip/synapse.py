@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...program import Synapse
+from ...wiring import by_channel
 from .arithmetic import quantize
 from .names import learned
-from .plan import by_channel
 from .wires import Wire, wire_of
 
 GRID = 2

@@ -139,8 +139,9 @@ class ChipWeights(nn.Module):
         """Weights by synapse, float64, in the wiring's layout, and biases by population, in register units, float64
         (N,): whole numbers.
 
-        With straight-through gradients to what is learned.  Mixed sign mode's even numbers, in [-254, 254], whatever
-        the signs are.  Neurons whose sums could leave their room have weights and bias scaled back, toward zero.
+        With straight-through gradients to what is learned.  Mixed sign mode's even numbers, with 8 bits in
+        [-254, 254], whatever the signs are.  Neurons whose sums could leave their room have weights and bias scaled
+        back, toward zero.
         Raises: UnsupportedError where what is learned is NaN or infinite, or nothing smaller is inside.
         """
         weights, biases = self._rounded()
