@@ -7,6 +7,7 @@ missing, unless NEURO_DEPLOY_NO_LAVA=1 says that it is meant to be.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -21,3 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("lava"):
                 item.add_marker(pytest.mark.skip(reason="NEURO_DEPLOY_NO_LAVA=1"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks are faster so, and nothing that they give depends on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

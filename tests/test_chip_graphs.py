@@ -25,14 +25,7 @@ from neuro_deploy.target import load_target
 from neuro_deploy.train.chip import Chip
 
 LOIHI2 = load_target("loihi2")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", list(GRAPHS))

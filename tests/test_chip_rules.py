@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import chip_graphs
 import nir
@@ -25,14 +24,7 @@ from neuro_deploy.target import load_target
 from neuro_deploy.train.chip import checks
 
 LOIHI2 = load_target("loihi2")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_what_is_not_connected_stays_so() -> None:

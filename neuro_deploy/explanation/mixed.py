@@ -24,7 +24,7 @@ from ..errors import UnsupportedError, Violation
 from ..graph import Composed
 from ..graph.compose import ComposedPopulation, ComposedSynapse
 from ..neurons import part, spec
-from ..neurons.base import bias_of
+from ..neurons.base import Integers, bias_of
 from ..neurons.mixed import Floats
 from ..program import ChipProgram, Encoder, Population, Synapse
 from ..wiring import Conv, Wiring
@@ -155,7 +155,7 @@ class _Cell:
         p, registers = self.p, self.program.registers
         neuron = composed.neuron
         given = {name: neuron.flat(name) for name in neuron.params}
-        chip = spec(p.kind).restore(p.params, p.shape, np.ones(p.size), registers, "beta_syn" in given)
+        chip = spec(p.kind).restore(Integers(p.params, p.shape, np.ones(p.size), registers, "beta_syn" in given))
         kept = {name: chip.flat(name) for name in chip.params}
         real = {n: v / self.to_real if n in PLAIN else v for n, v in given.items()}
         whole = {n: v * self.lsb if n in PLAIN else v for n, v in kept.items()}

@@ -104,6 +104,20 @@ class Levels(NamedTuple):
     rounds_neg: Ints
 
 
+class Integers(NamedTuple):
+    """A population's integer parameters and what they are measured in.
+
+    shape: of the population.   unit: float64 (N,), the float value of a register step.
+    current: True if its input charges a synaptic current even if the integers do not tell.
+    """
+
+    params: Mapping[str, Ints]
+    shape: tuple[int, ...]
+    unit: NDArray[np.float64]
+    registers: Registers
+    current: bool
+
+
 class NeuronSpec(Protocol):
     """One neuron kind, as data and pure functions."""
 
@@ -130,19 +144,8 @@ class NeuronSpec(Protocol):
     def quantize(self, name: str, neuron: FloatNeuron, unit: NDArray[np.float64], target: Target) -> Quantized:
         """Integer parameters (without the bias).  unit: float64 (N,), the float value of one weight unit."""
 
-    def restore(
-        self,
-        params: Mapping[str, Ints],
-        shape: tuple[int, ...],
-        unit: NDArray[np.float64],
-        registers: Registers,
-        current: bool,
-    ) -> FloatNeuron:
-        """The population whose integers these are, without its drift: what `quantize` makes them of.
-
-        unit: float64 (N,), the float value of a register step.   current: True if its input charges a synaptic current
-        even if the integers do not tell.
-        """
+    def restore(self, given: Integers) -> FloatNeuron:
+        """The population whose integers these are, without its drift: what `quantize` makes them of."""
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """Problems with integer parameters (a wrong or missing name, a value outside its register); [] if fine."""

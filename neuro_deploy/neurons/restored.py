@@ -8,27 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fixed import Ints, Registers
-from .base import FloatNeuron
+from .base import FloatNeuron, Integers
 
 
-def restored(
-    params: Mapping[str, Ints], unit: NDArray[np.float64], registers: Registers, current: bool
-) -> dict[str, NDArray[np.float64]]:
+def restored(given: Integers, current: bool) -> dict[str, NDArray[np.float64]]:
     """The leaks, and what is a threshold or a potential, of integer parameters: float64 () or (N,), by name.
 
-    unit: float64 (N,), the float value of a register step.   current: with beta_syn.
+    current: True if the integers tell of one.
     """
-    unity, shift = registers.unity, registers.threshold_shift
+    params, unity, shift = given.params, given.registers.unity, given.registers.threshold_shift
     found: dict[str, NDArray[np.float64]] = {"beta": np.asarray(1.0 - params["dv"] / unity)}
-    if current:
+    if current or given.current:
         found["beta_syn"] = np.asarray(1.0 - (params["du"] + 1) / unity)
     levels = {"vth": "theta", "vth_neg": "theta_neg"}
-    found |= {name: (params[key] << shift) * unit for key, name in levels.items() if key in params}
-    return found | {name: params[name] * unit for name in ("theta_reset", "v_reset") if name in params}
+    found |= {name: (params[key] << shift) * given.unit for key, name in levels.items() if key in params}
+    return found | {name: params[name] * given.unit for name in ("theta_reset", "v_reset") if name in params}
 
 
-def float_neuron(kind: str, shape: tuple[int, ...], params: Mapping[str, NDArray[Any]]) -> FloatNeuron:
+def float_neuron(kind: str, given: Integers, params: Mapping[str, NDArray[Any]]) -> FloatNeuron:
     """A population from parameters () or (N,)."""
-    shaped = {name: value.reshape(shape if value.ndim else ()) for name, value in params.items()}
-    return FloatNeuron(kind, shape, {name: value.astype(np.float32) for name, value in shaped.items()})
+    shaped = {name: value.reshape(given.shape if value.ndim else ()) for name, value in params.items()}
+    return FloatNeuron(kind, given.shape, {name: value.astype(np.float32) for name, value in shaped.items()})

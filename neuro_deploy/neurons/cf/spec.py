@@ -31,6 +31,7 @@ from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
     FloatNeuron,
+    Integers,
     Interval,
     Levels,
     Quantized,
@@ -107,19 +108,12 @@ class CFSpec:
             roundings.append(Rounding.of(name, "theta_reset", params["theta_reset"] * step, wanted))
         return Quantized(params, roundings, violations)
 
-    def restore(
-        self,
-        params: Mapping[str, Ints],
-        shape: tuple[int, ...],
-        unit: NDArray[np.float64],
-        registers: Registers,
-        current: bool,
-    ) -> FloatNeuron:
+    def restore(self, given: Integers) -> FloatNeuron:
         """`du` is there only with a current."""
-        found = restored(params, unit, registers, current or "du" in params)
+        found = restored(given, "du" in given.params)
         most = {"circulations": "rounds", "circulations_neg": "rounds_neg"}
-        found |= {name: np.asarray(params[key].max(), np.float64) for name, key in most.items()}
-        return float_neuron(self.kind, shape, found)
+        found |= {name: np.asarray(given.params[key].max(), np.float64) for name, key in most.items()}
+        return float_neuron(self.kind, given, found)
 
     def _limits(self, name: str, up: int, down: int, target: Target) -> list[Violation]:
         found = []

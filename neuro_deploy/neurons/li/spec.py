@@ -24,6 +24,7 @@ from ...fixed import Ints, Registers
 from ...target import Target
 from ..base import (
     FloatNeuron,
+    Integers,
     Interval,
     Quantized,
     bias_ranges,
@@ -118,17 +119,9 @@ class LISpec:
             {**leak.params, **current.params}, leak.roundings + current.roundings, leak.violations + current.violations
         )
 
-    def restore(
-        self,
-        params: Mapping[str, Ints],
-        shape: tuple[int, ...],
-        unit: NDArray[np.float64],
-        registers: Registers,
-        current: bool,
-    ) -> FloatNeuron:
+    def restore(self, given: Integers) -> FloatNeuron:
         """A `du` without memory is no current, unless said."""
-        current = current or remembers(params, registers)
-        return float_neuron(self.kind, shape, restored(params, unit, registers, current))
+        return float_neuron(self.kind, given, restored(given, remembers(given.params, given.registers)))
 
     def check(self, params: Mapping[str, Ints], registers: Registers) -> list[str]:
         """The registers of Lava's LIF."""

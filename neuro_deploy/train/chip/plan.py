@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import Violation
 from ...neurons import spec
-from ...neurons.base import FloatNeuron, bias_of
+from ...neurons.base import FloatNeuron, Integers, bias_of
 from ...program import ChipProgram, Population, Synapse
 from ...wiring import Conv, by_channel
 from .forms import LINEAR, Shape, form_of
@@ -96,7 +96,8 @@ def neuron_of(program: ChipProgram, p: Population) -> FloatNeuron:
     """The float neuron whose integers these are, without its drift.  A constant that comes at once is of a current."""
     lags, constants = logical_lags(program), constants_of(program)
     current = any(s.target == p.name and s.source in constants and lags[s.name] == 0 for s in program.synapses)
-    return spec(p.kind).restore(p.params, p.shape, np.broadcast_to(p.unit, (p.size,)), program.registers, current)
+    unit = np.broadcast_to(p.unit, (p.size,))
+    return spec(p.kind).restore(Integers(p.params, p.shape, unit, program.registers, current))
 
 
 def float_bias(p: Population) -> Floats:

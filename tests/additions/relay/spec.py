@@ -10,6 +10,7 @@ import numpy as np
 from ...fixed import Registers
 from ..base import (
     FloatNeuron,
+    Integers,
     Interval,
     Levels,
     Quantized,
@@ -54,10 +55,9 @@ class RelaySpec:
         vth, rounding = whole_units(name, "theta", neuron.flat("theta"), unit, target)
         return Quantized({"vth": vth}, [rounding], [])
 
-    def restore(self, params: Any, shape: Any, unit: Any, registers: Registers, current: bool) -> FloatNeuron:
-        return FloatNeuron(
-            "relay", shape, {"theta": ((params["vth"] << registers.threshold_shift) * unit).reshape(shape)}
-        )
+    def restore(self, given: Integers) -> FloatNeuron:
+        theta = (given.params["vth"] << given.registers.threshold_shift) * given.unit
+        return FloatNeuron("relay", given.shape, {"theta": theta.reshape(given.shape)})
 
     def check(self, params: Any, registers: Registers) -> list[str]:
         return register_problems(params, {"vth": threshold_range(registers), **bias_ranges(registers)})
